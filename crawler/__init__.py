@@ -1,0 +1,1 @@
+"""Pages from the web: frontier, politeness, fetch, durable state, and the command `crawl`."""

@@ -1,0 +1,1 @@
+"""A deterministic web in a box: several hosts, traps and faults, for demos and for testing one's own pipeline."""

@@ -1,0 +1,1 @@
+"""Which URL next, and whether at all. Decides; touches no network, disk or clock."""

@@ -1,0 +1,1 @@
+"""Durable state: one SQLite file and the outputs whose committed lengths it holds."""

@@ -1,0 +1,1 @@
+"""Pages to records: CPU work off the event loop. Useful without the crawler."""

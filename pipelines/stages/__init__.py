@@ -1,0 +1,1 @@
+"""What happens to a page, one stage a file: decode, parse, hash, verify, record. Plain callables."""
