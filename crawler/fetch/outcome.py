@@ -1,0 +1,51 @@
+"""What one exchange came to. Closed set: match it and end in `assert_never`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crawler.frontier.reasons import Reason
+from pipelines.page import Page
+from pipelines.url import CanonicalUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A response with status 2xx, body as it came off the wire."""
+
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """A redirect (301, 302, 303, 307, 308) to a valid http(s) URL; not followed here."""
+
+    status: int
+    target: CanonicalUrl
+    headers: tuple[tuple[str, str], ...]
+    fetched_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No page: a named reason, with what a retry decision needs."""
+
+    reason: Reason
+    detail: str = ""
+    """For a person; never a secret, never a resolved private address. At most 300 characters."""
+    status: int | None = None
+    retry_after: float | None = None
+    """Seconds the server asked for, from now; not yet clamped."""
+    body: bytes = b""
+    """Only for robots.txt requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not sent: the address or port is outside what the crawl may reach."""
+
+    reason: Reason
+    detail: str = ""
+
+
+Outcome = Fetched | Redirected | Failed | Refused
