@@ -1,0 +1,74 @@
+"""`crawl demo`: serve the demo site until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from crawler.demo.server import DemoServer
+from crawler.demo.site import Demo
+
+DEFAULT_PORT = 8642
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `crawl demo` to a parser."""
+    add = parser.add_argument
+    add("--pages", type=int, default=500, metavar="N", help="number of pages [500]")
+    add("--hosts", type=int, default=4, metavar="N", help="number of hosts: 127.0.0.1, 127.0.0.2, ... [4]")
+    add("--seed", type=int, default=1, metavar="N", help="another seed is another site of the same size [1]")
+    add(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help=f"port of all hosts; 0 picks a free one [{DEFAULT_PORT}]",
+    )
+    add("--page-bytes", type=int, default=6_000, metavar="N", help="mean size of a page [6000]")
+    add("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before every answer [0]")
+    add("--crawl-delay", type=float, default=0.02, metavar="SECONDS", help="Crawl-delay of every fourth host [0.02]")
+    add("--log", type=Path, default=None, metavar="FILE", help="append one line of JSON per request to FILE")
+
+
+def main(args: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM and return the exit code: 0, or 2 when the options make no site or no server.
+
+    `say` gets one line once the server is ready, and one for each problem.
+    """
+    try:
+        demo = Demo(
+            pages=args.pages, hosts=args.hosts, seed=args.seed, page_bytes=args.page_bytes,
+            delay_seconds=args.delay, crawl_delay_seconds=args.crawl_delay,
+        )  # fmt: skip
+        serve(demo, port=args.port, log_file=args.log, say=say)
+    except (ValueError, OSError) as exc:
+        say(f"crawl demo: {exc}")
+        return 2
+    return 0
+
+
+def serve(demo: Demo, *, port: int = DEFAULT_PORT, log_file: Path | None = None, say: Callable[[str], None]) -> None:
+    """Serve `demo` in this process until SIGINT or SIGTERM; `say` gets one line once the server is ready.
+
+    Raises OSError when an address is taken or the log cannot be opened.
+    """
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(demo, port, log_file, say))
+    else:
+        uvloop.run(_serve(demo, port, log_file, say))
+
+
+async def _serve(demo: Demo, port: int, log_file: Path | None, say: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with DemoServer(demo, port=port, log_file=log_file, keep_log=False) as server:
+        graph = server.demo.graph
+        say(f"serving {server.url} ({graph.pages:,} pages on {len(graph.hosts)} hosts); Ctrl-C stops")
+        await stop.wait()

@@ -1,0 +1,141 @@
+"""The demo site as a pure function: host and target in, answer out.
+
+`Demo` holds its options and a few constants of the seed. Nothing is stored per page, so a site of 2,000,000 pages is as
+cheap as one of 10; two `Demo`s with equal options answer alike, byte for byte, in every process. No answer depends on
+the time. `Demo.expected()` is the ground truth for tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from crawler.demo.answer import HTML, Answer, Drip, Kind, encode
+from crawler.demo.choice import mix
+from crawler.demo.expected import Expected
+from crawler.demo.graph import Graph
+from crawler.demo.render import numbered
+from crawler.demo.robots import PRIVATE_PLACES, robots, sitemap
+from crawler.demo.text import paragraphs
+
+__all__ = ["Answer", "Demo", "Drip", "Kind", "addresses"]
+
+_PAGE_CODINGS = {0: "gzip", 1: "br", 2: "zstd", 3: "deflate"}  # of 16: a quarter of the pages is compressed on request
+
+
+def addresses(count: int) -> tuple[str, ...]:
+    """Return `count` loopback addresses: 127.0.0.1, 127.0.0.2, … (all of 127.0.0.0/8 is loopback on Linux)."""
+    if not 1 <= count <= 60_000:
+        raise ValueError(f"hosts: expected 1 to 60000, got {count}")
+    return tuple(f"127.0.{n // 250}.{n % 250 + 1}" for n in range(count))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A deterministic web site. Equal options give equal answers.
+
+    `dataclasses.replace(demo, port=...)` gives the same site at another port: the port is part of absolute links.
+    """
+
+    pages: int = 500
+    """Numbered pages on all hosts together; every one answers 200 with HTML and is reached by links from page 0."""
+    hosts: int = 4
+    """Hosts 127.0.0.1, 127.0.0.2, … when `names` is empty; never more than `pages`."""
+    seed: int = 1
+    port: int = 8642
+    names: tuple[str, ...] = ()
+    """Host names to use instead of loopback addresses; the client must be able to resolve them."""
+    page_bytes: int = 6_000
+    """Mean size of a numbered page."""
+    delay_seconds: float = 0.0
+    """Wait before every answer but robots.txt."""
+    crawl_delay_seconds: float = 0.02
+    """Crawl-delay in robots.txt of every fourth host, from the second on; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if self.pages < 1:
+            raise ValueError(f"pages: expected 1 or more, got {self.pages}")
+        if self.page_bytes < 0 or self.delay_seconds < 0 or self.crawl_delay_seconds < 0:
+            raise ValueError("page_bytes, delay_seconds and crawl_delay_seconds must not be negative")
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The numbered pages and their links."""
+        names = self.names or addresses(self.hosts)
+        return Graph(self.pages, names[: self.pages], self.port, mix(self.seed))
+
+    @cached_property
+    def start_url(self) -> str:
+        """The URL from which everything is reached."""
+        return self.graph.origins[0] + "/"
+
+    @cached_property
+    def _pool(self) -> tuple[bytes, ...]:
+        return paragraphs(mix(self.seed))
+
+    @cached_property
+    def _host_index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.graph.hosts)}
+
+    def answer(self, host: str, target: str, *, accept: str = "gzip, deflate, br, zstd") -> Answer:
+        """Return the answer to GET `target` (path and query as sent) on `host` (name without port).
+
+        `accept` is the Accept-Encoding of the request. A host that is not part of the site answers 421.
+        """
+        index = self._host_index.get(host)
+        if index is None:
+            return _message(421, "This host is not part of the demo site.")
+        number = self.graph.number(index, target)
+        if number is not None:
+            return self._page_answer(number, accept)
+        return self._other(index, target) or _message(404, "There is no such page.", self.delay_seconds)
+
+    def expected(self) -> Expected:
+        """Return the ground truth: every URL of the site and what a crawl should make of it."""
+        return Expected(self)
+
+    def page_body(self, number: int) -> bytes:
+        """Return the HTML of a numbered page."""
+        return numbered(
+            self.graph, self._pool, number, mean_bytes=self.page_bytes, extra_links=self._private_link(number)
+        )
+
+    def private_target(self, number: int) -> str | None:
+        """Return the disallowed target on its own host that a numbered page links to, if it does."""
+        host = number % len(self.graph.hosts)
+        if host % 4 in PRIVATE_PLACES and self.graph.bits(number) >> 34 & 15 == 0:
+            return f"/private/{number}.html"
+        return None
+
+    def _private_link(self, number: int) -> str:
+        target = self.private_target(number)
+        return f'<p>Not for robots: <a href="{target}">notes on page {number}</a>.</p>\n' if target else ""
+
+    def _page_answer(self, number: int, accept: str) -> Answer:
+        body = self.page_body(number)
+        bits = self.graph.bits(number) >> 40
+        headers: tuple[tuple[str, str], ...] = (("Content-Type", HTML),)
+        coding = _PAGE_CODINGS.get(bits & 15)
+        if coding:
+            headers = (*headers, ("Vary", "Accept-Encoding"))
+            if coding in accept:
+                headers = (*headers, ("Content-Encoding", coding))
+                body = encode(body, (coding,))
+        return Answer(200, headers, body, delay_seconds=self.delay_seconds, chunked=bits >> 4 & 15 == 0)
+
+    def _other(self, host: int, target: str) -> Answer | None:
+        if target == "/robots.txt":
+            text = robots(self.graph, host, self.crawl_delay_seconds)
+            return None if text is None else Answer(200, (("Content-Type", "text/plain"),), text.encode())
+        if target.startswith("/sitemap"):
+            text = sitemap(self.graph, host, target)
+            return None if text is None else Answer(200, (("Content-Type", "application/xml"),), text.encode())
+        if target.startswith("/private/") and host % 4 in PRIVATE_PLACES:
+            # A robot that comes here has broken the rules; it gets a page, so that the log tells, not the status.
+            return Answer(200, (("Content-Type", HTML),), b"<!doctype html><title>Private</title><p>Not for robots.")
+        return None
+
+
+def _message(status: int, text: str, delay_seconds: float = 0.0) -> Answer:
+    body = f"<!doctype html>\n<title>{status}</title>\n<h1>{status}</h1>\n<p>{text}</p>\n"
+    return Answer(status, (("Content-Type", HTML),), body.encode(), delay_seconds)
