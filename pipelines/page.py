@@ -45,6 +45,8 @@ class Page(NamedTuple):
     """The chain of URLs that redirected here, first one first."""
     timings: tuple[tuple[str, float], ...] = ()
     """Seconds by phase, e.g. `(("wait", 0.1), ("fetch", 0.03))`."""
+    framing: str = ""
+    """What marked the end of the body: `length`, `chunked`, or `close`, where a cut cannot be told from the end."""
 
 
 class Link(NamedTuple):
