@@ -1,0 +1,361 @@
+"""Which URL is fetched next, and when: the frontier.
+
+It decides and does nothing else. `next(now)` returns one step for the engine to take; every event comes back in as a
+call that carries the time. Nothing here waits, reads a clock or touches the disk.
+
+The shape follows BUbiNG's workbench (Boldi, Marino, Santini, Vigna: "BUbiNG: Massive Crawling for the Masses", 2018): a
+queue of hosts ordered by the time each may be visited next. A host that has no room for another request is not in the
+queue, so it cannot be chosen: politeness is a matter of where a host stands, not of a check. Hosts that are ready take
+turns, so one slow or large host never holds up another.
+
+Memory is bounded: at most `max_hosts` hosts with at most `window` URLs in all; everything else is on disk, in the same
+order, and is asked for by `Refill` and `MoreHosts` steps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+
+import orjson
+
+from crawler.frontier.host import (
+    ATTEMPTS,
+    DEPTH,
+    HOST,
+    ID,
+    NAME,
+    PRIORITY,
+    REDIRECTS,
+    URL,
+    VIA,
+    Host,
+    Origin,
+    Row,
+)
+from crawler.frontier.politeness import HostClock, Verdict
+from crawler.frontier.reasons import Reason
+from crawler.frontier.request import Kind, Request
+from crawler.frontier.robots import RobotsRules
+from pipelines.url import CanonicalUrl, origin_of
+
+MAX_HOSTS = 4096
+WINDOW = 32_768
+SMALLEST_WINDOW, LARGEST_WINDOW = 16, 2048  # URLs of one host in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can start before `until` (None: before something in flight ends)."""
+
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """The store is asked for the next URLs of a host, behind `(priority, after)`."""
+
+    host: int
+    priority: int
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoreHosts:
+    """The store is asked for further hosts with pending URLs, ids above `after`."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeedRobots:
+    """The robots.txt of an origin must be found out: from the store, or by `want_robots`."""
+
+    origin: str
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A pending URL that must not be fetched."""
+
+    request: Request
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """No URL is pending."""
+
+
+Step = Request | Wait | Refill | MoreHosts | NeedRobots | Denied | Done
+
+
+class Frontier:
+    """The order of a crawl. See the module's text; one instance a crawl, used from one thread."""
+
+    def __init__(
+        self,
+        clock: Callable[[], HostClock],
+        *,
+        pending: int = 0,
+        use_robots: bool = True,
+        max_hosts: int = MAX_HOSTS,
+        window: int = WINDOW,
+    ) -> None:
+        """Start with `pending` URLs known to the store and none in memory. `clock` makes the clock of a new host."""
+        self._clock = clock
+        self._use_robots = use_robots
+        self._max_hosts = max_hosts
+        self._window = window
+        self.pending = pending
+        self._hosts: dict[int, Host] = {}
+        self._by_name: dict[str, Host] = {}
+        self._origins: dict[str, Origin] = {}
+        self._ready: list[tuple[float, int, Host]] = []
+        self._delayed: list[tuple[float, int, Host, Row]] = []
+        self._refills: deque[Host] = deque()
+        self._turn = 0
+        self._hosts_on_disk = pending > 0
+        self._hosts_missed = False
+        self._asking_hosts = False
+        self._cursor = 0
+
+    # -- what is known
+
+    def add(self, rows: Sequence[Row], now: float) -> None:
+        """Take URLs that became pending. They are on disk already; what does not fit is read again later."""
+        self.pending += len(rows)
+        for row in rows:
+            host = self._hosts.get(row[HOST])
+            if host is None:
+                host = self._admit(row[HOST], row[NAME], now)
+                if host is None:
+                    continue
+            if host.offer(row):
+                if not host.queued:
+                    self._enqueue(host)
+                if len(host.window) > 2 * LARGEST_WINDOW:
+                    host.trim(self._share())
+
+    def settled(self, count: int) -> None:
+        """Note that `count` URLs reached an end and are no longer pending."""
+        self.pending -= count
+        assert self.pending >= 0, "more URLs ended than were pending"
+
+    # -- the next step
+
+    def next(self, now: float) -> Step:
+        """Return the one thing to do now."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, host, row = heappop(self._delayed)
+            host.delayed -= 1
+            heappush(host.window, row)
+            self._enqueue(host)
+        if self._refills:
+            return self._refill(self._refills.popleft())
+        if self._hosts_on_disk and not self._asking_hosts and len(self._hosts) < self._max_hosts * 3 // 4:
+            self._asking_hosts = True
+            return MoreHosts(self._cursor, min(512, self._max_hosts))
+        while self._ready and self._ready[0][0] <= now:
+            host = heappop(self._ready)[2]
+            host.queued = False
+            if host.clock.ready_at > now:
+                self._enqueue(host)
+                continue
+            step = self._visit(host, now)
+            self._enqueue(host)
+            if step is not None:
+                return step
+            if self._refills:
+                return self._refill(self._refills.popleft())
+        if self.pending == 0 and not self._asking_hosts:
+            return Done()
+        times = [queue[0][0] for queue in (self._ready, self._delayed) if queue]
+        return Wait(min(times) if times else None)
+
+    def _visit(self, host: Host, now: float) -> Request | NeedRobots | Denied | None:
+        """Take one URL of a host whose clock agrees; None when it had to be parked."""
+        if host.urgent:
+            host.clock.started(now)
+            return host.urgent.popleft()
+        if not host.window:
+            return None
+        row = host.take()
+        if host.on_disk and not host.refilling and len(host.window) < self._share() // 2:
+            self._ask_refill(host)
+        if self._use_robots:
+            origin_url = origin_of(row[URL])
+            origin = self._origins.get(origin_url)
+            if origin is None or (origin.rules is not None and origin.expires_at <= now):
+                self._origins[origin_url] = origin = Origin()
+                if origin_url not in host.origins:
+                    host.origins.append(origin_url)
+                origin.parked.append(row)
+                host.parked += 1
+                return NeedRobots(origin_url, host.id)
+            if origin.rules is None:
+                origin.parked.append(row)
+                host.parked += 1
+                return None
+            if not origin.rules.allows(row[URL]):
+                return Denied(_request(row), origin.rules.reason)
+        host.clock.started(now)
+        return _request(row)
+
+    # -- what happened
+
+    def fetched(self, request: Request, now: float, verdict: Verdict, pause_until: float | None = None) -> None:
+        """Note that a request ended: its place at the host is free, unless the host backs off or asked for a pause."""
+        host = self._by_name[request.host]
+        host.clock.ended(now, verdict)
+        if pause_until is not None:
+            host.clock.pause_until(pause_until)
+        self._enqueue(host)
+
+    def retry(self, request: Request, when: float) -> None:
+        """Queue a request again, not before `when`."""
+        host = self._by_name[request.host]
+        redirects = orjson.dumps(request.redirects).decode() if request.redirects else None
+        row = [host.id, request.priority, request.id, request.url, request.depth, request.via]
+        row += [request.attempt, redirects, host.name]
+        self._turn += 1
+        host.delayed += 1
+        heappush(self._delayed, (when, self._turn, host, row))
+
+    # -- robots.txt
+
+    def want_robots(self, request: Request, now: float) -> None:
+        """Queue a robots.txt request (also one that follows a redirect) before all pages of its host."""
+        assert request.kind is Kind.ROBOTS
+        host = self._by_name.get(request.host)
+        if host is None:  # a redirect to a host without pages of its own: it gets a clock, so that it is asked politely
+            host = self._make_host(-len(self._by_name) - 1, request.host)
+        host.urgent.append(request)
+        self._enqueue(host)
+
+    def robots(self, origin_url: str, rules: RobotsRules, *, expires_at: float, crawl_delay: float) -> None:
+        """Note what an origin allows, and let go of the URLs that waited for it. `crawl_delay` is clamped already."""
+        origin = self._origins.get(origin_url)
+        if origin is None:
+            return
+        origin.rules = rules
+        origin.expires_at = expires_at
+        parked, origin.parked = origin.parked, []
+        for row in parked:
+            host = self._hosts[row[HOST]]
+            host.parked -= 1
+            heappush(host.window, row)
+            if crawl_delay > host.clock.crawl_delay:
+                host.clock.crawl_delay = crawl_delay
+            self._enqueue(host)
+
+    # -- what is on disk
+
+    def refilled(self, host_id: int, rows: list[Row], limit: int) -> None:
+        """Take the store's answer to `Refill`."""
+        host = self._hosts[host_id]
+        if rows and not host.name:
+            self._by_name[rows[0][NAME]] = host
+        host.refilled(rows, more=len(rows) >= limit)
+        if not host.window and host.on_disk:
+            self._ask_refill(host)
+        self._enqueue(host)
+
+    def more_hosts(self, after: int, ids: list[int], limit: int, now: float) -> None:
+        """Take the store's answer to `MoreHosts`."""
+        self._asking_hosts = False
+        for host_id in ids:
+            if host_id in self._hosts:
+                continue
+            host = self._admit(host_id, "", now)
+            if host is None:
+                self._cursor = host_id - 1
+                return
+            host.on_disk = True
+            self._ask_refill(host)
+        if len(ids) >= limit:
+            self._cursor = ids[-1]
+            return
+        self._cursor = 0
+        if after == 0:  # one look at all of them: none is left out
+            self._hosts_on_disk = self._hosts_missed
+            self._hosts_missed = False
+
+    # -- inside
+
+    def _share(self) -> int:
+        return max(SMALLEST_WINDOW, min(LARGEST_WINDOW, self._window // max(1, len(self._hosts))))
+
+    def _ask_refill(self, host: Host) -> None:
+        host.refilling = True
+        self._refills.append(host)
+
+    def _refill(self, host: Host) -> Refill:
+        priority, after = host.tail
+        return Refill(host.id, priority, after, self._share())
+
+    def _enqueue(self, host: Host) -> None:
+        """Put a host into the queue of ready hosts if it has work and room; it stands there at most once."""
+        if host.queued or not (host.urgent or host.window) or host.clock.ready_at == inf:
+            return
+        host.queued = True
+        self._turn += 1
+        heappush(self._ready, (host.clock.ready_at, self._turn, host))
+
+    def _admit(self, host_id: int, name: str, now: float) -> Host | None:
+        """Make room for a host in memory, or note that it waits on disk."""
+        if len(self._hosts) >= self._max_hosts and not self._evict(now):
+            self._hosts_on_disk = True
+            self._hosts_missed = True
+            return None
+        if name and name in self._by_name:  # known from a robots.txt redirect: keep its clock
+            host = self._by_name[name]
+            del self._hosts[host.id]
+            host.id = host_id
+            self._hosts[host_id] = host
+            return host
+        return self._make_host(host_id, name)
+
+    def _make_host(self, host_id: int, name: str) -> Host:
+        host = Host(host_id, name, self._clock())
+        self._hosts[host_id] = host
+        if name:
+            self._by_name[name] = host
+        return host
+
+    def _evict(self, now: float) -> bool:
+        """Forget hosts that are drained and owe no pause; their robots.txt stays in the store."""
+        idle = [host for host in self._hosts.values() if not host.queued and host.clock.ready_at <= now and host.is_idle()]
+        for host in idle:
+            del self._hosts[host.id]
+            self._by_name.pop(host.name, None)
+            for origin in host.origins:
+                self._origins.pop(origin, None)
+        return bool(idle)
+
+    def busiest(self, count: int) -> list[tuple[str, int, int]]:
+        """Return `(host, in flight, in memory)` of the busiest hosts, for a person to look at."""
+        rows = [(host.name, host.clock.active, len(host.window)) for host in self._hosts.values()]
+        rows.sort(key=lambda row: (-row[1], -row[2], row[0]))
+        return rows[:count]
+
+
+def _request(row: Row) -> Request:
+    redirects = row[REDIRECTS]
+    return Request(
+        id=row[ID],
+        url=CanonicalUrl(row[URL]),
+        host=row[NAME],
+        depth=row[DEPTH],
+        priority=row[PRIORITY],
+        via=row[VIA],
+        redirects=tuple(orjson.loads(redirects)) if redirects else (),
+        attempt=row[ATTEMPTS] + 1,
+    )
+

@@ -1,0 +1,115 @@
+"""One host in memory: the head of its queue, its clock, and what is known of its origins' robots.txt.
+
+The window holds the first pending URLs of the host in the order of crawling. All of them are on disk too, so a window
+can be cut at any time without loss: what lies behind `tail` is read again when it is needed.
+
+Invariant: a pending URL of the host is in memory (window, parked, delayed or in flight) exactly when its key is at most
+`tail`, or nothing of the host is on disk only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+
+from crawler.frontier.politeness import HostClock
+from crawler.frontier.request import Request
+from crawler.frontier.robots import RobotsRules
+
+Row = list  # type: ignore[type-arg]  # as it comes from the store: [host, priority, id, url, depth, via, attempts, redirects, name]
+"""Compares by (host, priority, id), which is the order of crawling within one host."""
+
+HOST, PRIORITY, ID, URL, DEPTH, VIA, ATTEMPTS, REDIRECTS, NAME = range(9)
+
+START = (-(2**62), 0)
+"""Before every key."""
+
+
+class Host:
+    """A host that is in memory. Plain state; the frontier decides."""
+
+    __slots__ = (
+        "clock",
+        "delayed",
+        "id",
+        "missed",
+        "name",
+        "on_disk",
+        "origins",
+        "parked",
+        "queued",
+        "refilling",
+        "tail",
+        "urgent",
+        "window",
+    )
+
+    def __init__(self, host_id: int, name: str, clock: HostClock) -> None:
+        self.id = host_id
+        self.name = name
+        self.clock = clock
+        self.window: list[Row] = []
+        self.urgent: deque[Request] = deque()  # robots.txt: goes before pages, needs no permission
+        self.on_disk = False  # more URLs behind `tail`
+        self.tail: tuple[int, int] = START
+        self.refilling = False
+        self.missed = False  # a URL behind `tail` arrived while a refill was under way
+        self.queued = False  # stands in the frontier's queue of ready hosts
+        self.parked = 0  # URLs that wait for robots.txt
+        self.delayed = 0  # URLs that wait for their next attempt
+        self.origins: list[str] = []
+
+    def has_work(self) -> bool:
+        """Something could be started now, if the clock agrees."""
+        return bool(self.urgent or self.window)
+
+    def is_idle(self) -> bool:
+        """Nothing in memory, on disk or in flight would be lost by forgetting this host."""
+        return not (
+            self.window or self.urgent or self.on_disk or self.refilling or self.parked or self.delayed or self.clock.active
+        )
+
+    def offer(self, row: Row) -> bool:
+        """Take a new pending URL into the window, unless it belongs behind the tail and stays on disk."""
+        if self.on_disk and (row[PRIORITY], row[ID]) > self.tail:
+            self.missed = True
+            return False
+        heappush(self.window, row)
+        return True
+
+    def take(self) -> Row:
+        """Remove and return the first URL of the window."""
+        return heappop(self.window)
+
+    def trim(self, size: int) -> None:
+        """Forget all but the first `size` URLs; they are still on disk."""
+        if self.refilling or len(self.window) <= size:
+            return
+        self.window.sort()
+        del self.window[size:]
+        last = self.window[-1]
+        self.tail = (last[PRIORITY], last[ID])
+        self.on_disk = True
+
+    def refilled(self, rows: list[Row], *, more: bool) -> None:
+        """Take what the store returned behind the tail; `more` when it may hold further URLs behind these."""
+        self.refilling = False
+        if rows:
+            self.name = self.name or rows[0][NAME]
+            last = rows[-1]
+            self.tail = (last[PRIORITY], last[ID])
+            self.window += rows
+            heapify(self.window)
+        self.on_disk = more or self.missed
+        self.missed = False
+
+
+class Origin:
+    """What is known of one origin's robots.txt. `rules` is None while it is being fetched."""
+
+    __slots__ = ("expires_at", "parked", "rules")
+
+    def __init__(self) -> None:
+        self.rules: RobotsRules | None = None
+        self.expires_at = 0.0
+        self.parked: list[Row] = []

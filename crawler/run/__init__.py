@@ -1,0 +1,1 @@
+"""What a run needs beside the crawl itself: one owner at a time."""

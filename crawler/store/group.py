@@ -1,0 +1,93 @@
+"""What the engine tells the store about one URL that reached an end, and what the store tells back of a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crawler.frontier.reasons import Reason
+from crawler.frontier.request import Request
+from pipelines.page import Processed
+
+Row = tuple[int, int, int, str, int, str | None, int, str | None, str]
+"""A pending URL: host id, priority, url id, url, depth, via, attempts, redirects (JSON or None), host name."""
+
+Links = list[tuple[int, str, str, int]]
+"""Admitted links that did not come from a worker: (fingerprint, url, host, priority adjustment)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A page with its record and its outlinks."""
+
+    request: Request
+    processed: Processed
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A redirect: its own short record, and its target for the frontier (`links`) or the reason why not (`refused`)."""
+
+    request: Request
+    line: bytes
+    links: Links = field(default_factory=list)
+    refused: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A URL given up: one line in errors.jsonl."""
+
+    request: Request
+    reason: Reason
+    detail: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A URL of the queue that must not be fetched: one line in skipped.jsonl."""
+
+    request: Request
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A failed attempt that will be repeated; the URL stays pending."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Links from outside: seeds, sitemap entries."""
+
+    links: Links
+    refused: list[tuple[int, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Robots:
+    """A robots.txt to remember for an origin."""
+
+    origin: str
+    status: str
+    body: bytes
+    fetched_at: float
+
+
+Item = Recorded | Redirect | Failure | Skip | Retried | Seeds | Robots
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a group changed: told to the event loop before the commit."""
+
+    items: list[Item]
+    new: list[Row] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Links refused by scope and seen for the first time, by reason."""
+    deferred: int = 0
+    """How many more URLs (or fewer) wait beyond the depth limit."""
+    lines: list[bytes] = field(default_factory=list)
+    """The finished lines of pages, each without its newline: only kept when somebody reads them."""

@@ -1,0 +1,283 @@
+"""The store as the event loop sees it: put finished URLs in, hear what is new, hear what is durable.
+
+All SQLite and file work runs in one thread of its own. What the loop puts within one of its turns travels as one group;
+groups are applied in the order they were put, and committed together when `commit_interval` has passed or enough bytes
+wait. A group that is being synced does not hold up the loop, it only lets the next group grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from crawler.errors import StateError
+from crawler.store.database import STATE_FILE, open_database
+from crawler.store.group import Applied, Item, Row
+from crawler.store.ledger import Ledger
+from crawler.store.outputs import Outputs
+from crawler.store.runs import begin_run, end_run, robots_row
+
+T = TypeVar("T")
+
+COMMIT_BYTES = 8 << 20  # of output waiting; a commit this large is no longer dominated by its sync
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How a job keeps its state."""
+
+    durable: bool = True
+    """Sync outputs and state before anything counts as done."""
+    commit_interval: float = 0.2
+    """Seconds that finished pages may wait for their commit."""
+    zstd: bool = False
+    max_depth: int | None = None
+    host_budget: int | None = None
+    keep_lines: bool = False
+
+
+@dataclass(slots=True)
+class Opened:
+    """What was found at the start."""
+
+    counters: Mapping[str, int]
+    meta: dict[str, str]
+    clean: bool
+    """The last run ended in order; False after a kill, and for a new job."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Listener:
+    """What the engine wants to hear; always called in the event loop."""
+
+    applied: Callable[[Applied], None]
+    committed: Callable[[list[Applied]], None]
+    failed: Callable[[BaseException], None]
+
+
+@dataclass(slots=True)
+class _Inbox:
+    condition: threading.Condition = field(default_factory=threading.Condition)
+    items: list[Item] = field(default_factory=list)
+    calls: deque[Callable[[], None]] = field(default_factory=deque)
+    closing: bool = False
+
+
+class Store:
+    """Durable state of one job. Open it with `await Store.open(...)`, end it with `await store.close(code)`."""
+
+    def __init__(self, directory: Path, options: StoreOptions, listener: Listener) -> None:
+        self._directory = directory
+        self._options = options
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._inbox = _Inbox()
+        self._turn: list[Item] = []
+        self._ledger: Ledger
+        self._outputs: Outputs
+        self._db: sqlite3.Connection
+        self._run_id = 0
+        self._uncommitted: list[Applied] = []
+        self._due = 0.0
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="crawlmill-store", daemon=True)
+
+    @classmethod
+    async def open(
+        cls, directory: Path, options: StoreOptions, listener: Listener, meta: Mapping[str, str]
+    ) -> tuple[Store, Opened]:
+        """Open or create the state, cut the outputs to what was committed, and begin a run.
+
+        `meta` is written on the first run only. Raises StateError, OSError.
+        """
+        store = cls(directory, options, listener)
+        store._thread.start()
+        opened = await store._call(lambda: store._start(meta))
+        return store, opened
+
+    # -- in the event loop
+
+    def put(self, item: Item) -> None:
+        """Hand over one finished URL. It is durable when the listener's `committed` names it."""
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(item)
+
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, []
+        with self._inbox.condition:
+            self._inbox.items.extend(turn)
+            self._inbox.condition.notify()
+
+    async def host_rest(self, host: int, priority: int, after: int, limit: int) -> list[Row]:
+        """Return pending URLs of one host behind `(priority, id)`, in order."""
+        return await self._call(lambda: self._ledger.host_rest(host, priority, after, limit))
+
+    async def next_hosts(self, after: int, limit: int) -> list[int]:
+        """Return ids of hosts above `after` that have pending URLs."""
+        return await self._call(lambda: self._ledger.next_hosts(after, limit))
+
+    async def robots(self, origin: str) -> tuple[str, bytes, float] | None:
+        """Return `(status, body, fetched_at)` of the robots.txt last kept for an origin."""
+        return await self._call(lambda: robots_row(self._db, origin))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Keep a word about the job, with the next commit."""
+        await self._call(lambda: self._set_meta(key, value))
+
+    async def end_deferred(self) -> int:
+        """Turn what the depth limit still holds back into skipped URLs; return how many."""
+        return await self._call(lambda: self._ledger.end_deferred())
+
+    async def flush(self) -> None:
+        """Return when everything put so far is committed. Raises what the commit raised."""
+        if self._turn:
+            self._hand_over()
+        await self._call(self._commit)
+
+    def counters(self) -> Counter[str]:
+        """Return a copy of the counters, applied groups included."""
+        return Counter(self._ledger.counters)
+
+    async def close(self, exit_code: int) -> None:
+        """Commit what was put, note how the run ended, close everything, join the thread. Idempotent.
+
+        After a failure of the store itself nothing more is written.
+        """
+        if not self._thread.is_alive():
+            return
+        try:
+            if self._error is None:
+                await self.flush()
+                await self._call(lambda: self._end(exit_code))
+        finally:
+            with self._inbox.condition:
+                self._inbox.closing = True
+                self._inbox.condition.notify()
+            await self._loop.run_in_executor(None, self._thread.join)
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as exc:  # noqa: BLE001  # travels to the caller
+                self._loop.call_soon_threadsafe(_settle, future, None, exc)
+            else:
+                self._loop.call_soon_threadsafe(_settle, future, result, None)
+
+        with self._inbox.condition:
+            self._inbox.calls.append(run)
+            self._inbox.condition.notify()
+        return await future
+
+    # -- in the thread
+
+    def _main(self) -> None:
+        inbox = self._inbox
+        while True:
+            with inbox.condition:
+                while not (inbox.items or inbox.calls or inbox.closing):
+                    if not inbox.condition.wait(self._patience()):
+                        break
+                items, inbox.items = inbox.items, []
+                calls = list(inbox.calls)
+                inbox.calls.clear()
+                closing = inbox.closing
+            self._work(items)
+            for call in calls:
+                call()
+            if closing:
+                self._close()
+                return
+
+    def _patience(self) -> float | None:
+        return max(0.0, self._due - time.monotonic()) if self._uncommitted else None
+
+    def _work(self, items: list[Item]) -> None:
+        if self._error is not None:
+            return
+        try:
+            if items:
+                applied = self._ledger.apply(items)
+                if not self._uncommitted:
+                    self._due = time.monotonic() + self._options.commit_interval
+                self._uncommitted.append(applied)
+                self._loop.call_soon_threadsafe(self._listener.applied, applied)
+            if self._uncommitted and (
+                time.monotonic() >= self._due or self._outputs.pending_bytes >= COMMIT_BYTES
+            ):
+                self._commit()
+        except Exception as exc:  # noqa: BLE001  # the listener ends the run with it
+            self._fail(exc)
+
+    def _commit(self) -> None:
+        if self._error is not None:
+            raise StateError(f"{self._directory}: not written: {self._error}") from self._error
+        try:
+            self._ledger.commit()
+        except Exception as exc:
+            self._fail(exc)
+            raise
+        groups, self._uncommitted = self._uncommitted, []
+        if groups:
+            self._loop.call_soon_threadsafe(self._listener.committed, groups)
+
+    def _fail(self, exc: Exception) -> None:
+        """After a failed write or sync nothing may be believed: stop for good, roll back, tell the loop once."""
+        self._error = exc
+        self._loop.call_soon_threadsafe(self._listener.failed, exc)
+
+    def _start(self, meta: Mapping[str, str]) -> Opened:
+        self._db = open_database(self._directory / STATE_FILE, durable=self._options.durable)
+        try:
+            return self._recover(meta)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _recover(self, meta: Mapping[str, str]) -> Opened:
+        db, options = self._db, self._options
+        committed = {name: (length, lines) for name, length, lines in db.execute("SELECT * FROM output")}
+        self._run_id, clean = begin_run(db, meta)
+        self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=options.durable)
+        self._ledger = Ledger(
+            db,
+            self._outputs,
+            max_depth=options.max_depth,
+            host_budget=options.host_budget,
+            keep_lines=options.keep_lines,
+        )
+        stored = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        return Opened(dict(self._ledger.counters), stored, clean)
+
+    def _set_meta(self, key: str, value: str) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (key, value))
+
+    def _end(self, exit_code: int) -> None:
+        end_run(self._db, self._run_id, exit_code)
+
+    def _close(self) -> None:
+        if hasattr(self, "_outputs"):
+            self._outputs.close()
+        if hasattr(self, "_db"):
+            self._db.close()  # an open transaction rolls back: nothing of it was reported
+
+
+def _settle(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
+    if future.done():  # the caller was cancelled meanwhile
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
