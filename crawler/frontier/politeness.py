@@ -51,7 +51,8 @@ class HostClock:
     """Timing of one host. Ask `may_start` (or compare `ready_at`), then report `started` and, for each, `ended`."""
 
     __slots__ = (
-        "_backoff_until", "_crawl_delay", "_failures", "_last_start", "_paused_until", "_rules", "active", "ready_at",
+        "_backoff_until", "_crawl_delay", "_failures", "_last_start", "_paused_until", "_rules", "active", "delay",
+        "ready_at",
     )  # fmt: skip
 
     def __init__(self, rules: Politeness, *, last_start: float = -inf) -> None:
@@ -62,6 +63,8 @@ class HostClock:
         self._paused_until = -inf
         self._backoff_until = -inf
         self._failures = 0
+        self.delay = rules.delay
+        """Least seconds between two starts, as in force."""
         self.active = 0
         """Requests under way."""
         self.ready_at = -inf
@@ -105,12 +108,8 @@ class HostClock:
     def crawl_delay(self, seconds: float) -> None:
         assert 0.0 <= seconds < inf
         self._crawl_delay = seconds
+        self.delay = max(self._rules.delay, seconds)
         self._settle()
-
-    @property
-    def delay(self) -> float:
-        """Least time between two starts, in seconds, that is in force."""
-        return max(self._rules.delay, self._crawl_delay)
 
     @property
     def backoff(self) -> float:
@@ -135,7 +134,12 @@ class HostClock:
         if self.active >= self._rules.per_host:
             self.ready_at = inf
             return
-        self.ready_at = max(self._last_start + self.delay, self._paused_until, self._backoff_until)
+        ready = self._last_start + self.delay
+        if self._paused_until > ready:
+            ready = self._paused_until
+        if self._backoff_until > ready:
+            ready = self._backoff_until
+        self.ready_at = ready
 
 
 _MAX_DOUBLINGS: Final = 60  # 2.0 ** 1024 would overflow

@@ -146,15 +146,16 @@ class RetryBudget:
 def parse_retry_after(value: str, now: float) -> float | None:
     """Return the seconds from `now` (Unix time) that a Retry-After header asks for, None when it is neither form of it.
 
-    Never negative; not clamped from above. RFC 9110 10.2.3: a number of seconds or an HTTP-date.
+    Between 0 and ten years. RFC 9110 10.2.3: a number of seconds or an HTTP-date.
     """
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value[:12]) if len(value) > 12 else float(value)
+        return min(float(value), _LONGEST)
     moment = _http_date(value)
-    return None if moment is None else max(0.0, moment - now)
+    return None if moment is None else min(max(0.0, moment - now), _LONGEST)
 
 
+_LONGEST: Final = 10 * 365 * 86400.0  # a number of 400 digits is a number of seconds too, and infinite as a float
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _DATES: Final = tuple(

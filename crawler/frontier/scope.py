@@ -59,7 +59,7 @@ class ScopeRules:
     """Characters after the question mark."""
     max_repeated_segments: int = 3
     """How often one and the same path segment may occur, anywhere in the path."""
-    max_segments: int = 20
+    max_segments: int = 50
     """How many segments a path may have."""
     raise_: tuple[str, ...] = ()
     """Each of these patterns that matches moves a URL one step forward."""
@@ -76,7 +76,7 @@ class Scope:
     not. The constructor raises `re.error` for a pattern that is no regular expression. Pickles as its rules.
     """
 
-    __slots__ = ("_allow", "_deny", "_lower", "_origins", "_raise", "_rules")
+    __slots__ = ("_allow", "_deny", "_harmless", "_has_patterns", "_lower", "_origins", "_raise", "_rules")
 
     def __init__(self, rules: ScopeRules) -> None:
         self._rules = rules
@@ -84,6 +84,8 @@ class Scope:
         self._allow = _searches(rules.allow)
         self._raise = _searches(rules.raise_)
         self._lower = _searches(rules.lower)
+        self._has_patterns = bool(rules.deny or rules.allow or rules.raise_ or rules.lower)
+        self._harmless = min(rules.max_repeated_segments, rules.max_segments)  # so few segments break neither rule
         self._origins: dict[str, Admitted | str] = {}
 
     def __reduce__(self) -> tuple[type[Scope], tuple[ScopeRules]]:
@@ -93,17 +95,19 @@ class Scope:
         rules = self._rules
         if len(url) > rules.max_url_length:
             return _URL_TOO_LONG
-        slash = url.index("/", 8)  # canonical URLs have one after the authority, which starts at 7 or 8
+        slash = url.index("/", 8)  # a canonical URL has one behind the authority, which starts at 7 or 8
         origin = url[:slash]
         verdict = self._origins.get(origin) or self._judge_origin(origin)
         if isinstance(verdict, str):
             return verdict
-        path, mark, query = url[slash:].partition("?")
-        if mark and len(query) > rules.max_query_length:
+        mark = url.find("?", slash)
+        if mark < 0:
+            mark = len(url)
+        elif len(url) - mark - 1 > rules.max_query_length:
             return _QUERY_TOO_LONG
-        if path.count("/") > rules.max_repeated_segments and self._is_trap(path):
+        if url.count("/", slash, mark) > self._harmless and self._is_trap(url[slash + 1 : mark].split("/")):
             return _TRAP
-        if self._deny or self._allow or self._raise or self._lower:
+        if self._has_patterns:
             return self._match(url[slash : slash + MAX_PATTERN_TEXT], verdict)
         return verdict
 
@@ -136,14 +140,17 @@ class Scope:
         port = origin.rpartition(":")[2]  # without a port this is "//host", or the end of an IPv6 address
         return port.isdigit() and int(port) in BAD_PORTS - self._rules.allow_ports
 
-    def _is_trap(self, path: str) -> bool:
-        segments = path[1:].removesuffix("/").split("/")
+    def _is_trap(self, segments: list[str]) -> bool:
+        if segments[-1] == "":
+            del segments[-1]  # what follows the last slash of a directory is no segment
         if len(segments) > self._rules.max_segments:
             return True
-        most = self._rules.max_repeated_segments
-        if len(segments) - len(set(segments)) < most:  # a segment that occurs n times leaves n-1 others unaccounted for
+        alike = self._rules.max_repeated_segments
+        if (
+            len(segments) - len(set(segments)) < alike
+        ):  # one that occurs n times leaves n-1 without a partner in the set
             return False
-        return max(Counter(segments).values()) > most
+        return max(Counter(segments).values()) > alike
 
     def _match(self, text: str, admitted: Admitted) -> Admitted | str:
         for search in self._deny:
