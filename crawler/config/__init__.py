@@ -1,0 +1,9 @@
+"""The configuration: TOML to one frozen `Config`, or one `ConfigError` with every problem in it."""
+
+from crawler.config.load import load, loads
+from crawler.config.model import Config
+from crawler.config.resume import scope_changes
+from crawler.config.schema import json_schema
+from crawler.errors import ConfigError, Problem
+
+__all__ = ["Config", "ConfigError", "Problem", "json_schema", "load", "loads", "scope_changes"]

@@ -1,0 +1,117 @@
+"""The plain kinds of values: counts, times, sizes, regular expressions, paths, text, secrets."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field, SecretStr, Strict
+
+from crawler.config import units
+from crawler.config.parsed import Parsed, Source, refuse
+
+MAX_PATTERN_CHARS: Final = 1000
+"""Patterns run on every link, in an engine that backtracks. The cap keeps them readable; what one can still cost is bounded
+by the text it sees (`crawler.frontier.scope`) and, in a worker, by `cpu.page_timeout`."""
+
+
+def _read_quantity(rule: str, parse: Callable[[str], Any], check: Callable[[Any], Any], above_zero: bool) -> Any:
+    def read(raw: Any, source: Source) -> Any:
+        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        if is_number and raw != 0 and source.is_text:
+            raise refuse(rule, "write the unit" if raw > 0 else "")
+        try:
+            value = check(raw) if is_number else parse(raw)
+        except (ValueError, TypeError, OverflowError):
+            raise refuse(rule) from None
+        if above_zero and not value:
+            raise refuse(rule)
+        return value
+
+    return read
+
+
+def _time(*, above_zero: bool) -> Parsed:
+    bound = "above 0" if above_zero else "of 0 or more"
+    rule = f'expected a time {bound} with unit ("10s", "2m")'
+    read = _read_quantity(rule, units.parse_time, units.checked_seconds, above_zero)
+    schema = {"type": "string", "pattern": units.TIME_PATTERN, "examples": ["500ms", "10s", "2m", "24h"]}
+    return Parsed(read, "time", schema, units.format_time)
+
+
+def _size(*, above_zero: bool) -> Parsed:
+    bound = "above 0" if above_zero else "of 0 or more"
+    rule = f'expected a size {bound} with unit ("500kB", "16MiB")'
+    read = _read_quantity(rule, units.parse_size, units.checked_size, above_zero)
+    schema = {"type": "string", "pattern": units.SIZE_PATTERN, "examples": ["100B", "500kB", "16MiB"]}
+    return Parsed(read, "size", schema, units.format_size)
+
+
+def _read_pattern(raw: Any, source: Source) -> str:
+    if isinstance(raw, re.Pattern):
+        raw = raw.pattern
+    if not isinstance(raw, str):
+        raise refuse("expected a regular expression in quotes", r"single quotes keep backslashes: '\.pdf$'")
+    if not raw:
+        raise refuse("expected a regular expression that is not empty: an empty one matches every URL")
+    if len(raw) > MAX_PATTERN_CHARS:
+        raise refuse(f"expected a regular expression of at most {MAX_PATTERN_CHARS} characters", "split it in two")
+    try:
+        re.compile(raw)
+    except re.error as exc:
+        where = "" if exc.pos is None else f" at character {exc.pos + 1}"
+        raise refuse(f"expected a regular expression ({exc.msg}{where})") from None
+    except (RecursionError, OverflowError):
+        raise refuse("expected a regular expression that Python can compile") from None
+    return raw
+
+
+def _read_path(raw: Any, source: Source) -> Path:
+    if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
+        raise refuse("expected a path in quotes")
+    try:
+        return source.base / Path(raw).expanduser()
+    except RuntimeError:  # ~somebody who does not exist
+        raise refuse("expected a path; its home directory is not known") from None
+
+
+def read_text(raw: Any, source: Source) -> str:
+    """Return `raw` if it is text without control characters, which could end a header line or drive a terminal."""
+    if not isinstance(raw, str):
+        raise refuse("expected text in quotes")
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in raw):
+        raise refuse("expected text without line breaks and control characters")
+    return raw
+
+
+def _read_secret(raw: Any, source: Source) -> SecretStr:
+    secret = SecretStr(raw) if isinstance(raw, str) else raw
+    if not isinstance(secret, SecretStr) or not secret.get_secret_value():
+        raise refuse("expected text in quotes", show=False)
+    if any(ord(char) < 32 or ord(char) == 127 for char in secret.get_secret_value()):
+        raise refuse("expected a secret of one line without control characters", show=False)
+    return secret
+
+
+_FILE_TABLE = {
+    "type": "object",
+    "properties": {"file": {"type": "string"}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
+
+Count = Annotated[int, Strict(), Field(ge=1, le=2**53)]
+Natural = Annotated[int, Strict(), Field(ge=0, le=2**53)]
+Switch = Annotated[bool, Strict()]
+Ratio = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Time = Annotated[float, _time(above_zero=True)]
+TimeOrZero = Annotated[float, _time(above_zero=False)]
+Size = Annotated[int, _size(above_zero=True)]
+SizeOrZero = Annotated[int, _size(above_zero=False)]
+Regex = Annotated[str, Parsed(_read_pattern, "regular expression", {"type": "string", "format": "regex"})]
+FilePath = Annotated[Path, Parsed(_read_path, "path", {"type": "string", "minLength": 1})]
+Text = Annotated[str, Parsed(read_text, "text", {"type": "string"})]
+Secret = Annotated[
+    SecretStr,
+    Parsed(_read_secret, "secret", {"anyOf": [{"type": "string", "minLength": 1}, _FILE_TABLE]}, lambda _: "***"),
+]

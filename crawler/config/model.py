@@ -1,0 +1,118 @@
+"""The configuration as a value: frozen, every default visible, unknown keys refused.
+
+`Config(job={"seeds": ["https://example.org/"]})` builds one in Python, where times may be plain seconds and sizes plain bytes;
+`crawler.config.load` builds one from a file. Either way values that break a rule raise one `ConfigError` with all of them.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, model_validator
+
+from crawler.config.parsed import Finding, source_of
+from crawler.config.resume import digest, scope_dump
+from crawler.config.section import Section
+from crawler.config.sections import Cpu, Fetch, Job, Origin, Output, Parse, Politeness, Priority, Report, Scope, Url
+from crawler.config.tree import dump
+from crawler.config.units import format_size, format_time
+from pipelines.url import host_of
+
+
+def _absent(section: type[BaseModel]) -> Any:
+    """Return the field of a table that may be left out; its defaults need no validation."""
+    return Field(default_factory=section.model_construct)
+
+
+class Config(Section):
+    """Everything a crawl can be told. Immutable; safe to print, because secrets show as asterisks."""
+
+    job: Job = Field(default_factory=dict, validate_default=True)  # so that an absent table says that seeds are missing
+    scope: Scope = _absent(Scope)
+    url: Url = _absent(Url)
+    priority: Priority = _absent(Priority)
+    fetch: Fetch = _absent(Fetch)
+    origin: tuple[Origin, ...] = ()
+    politeness: Politeness = _absent(Politeness)
+    cpu: Cpu = _absent(Cpu)
+    parse: Parse = _absent(Parse)
+    output: Output = _absent(Output)
+    report: Report = _absent(Report)
+
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    def __init__(
+        self, **sections: Any
+    ) -> None:  # tables and sections alike: Config(job={"seeds": [...]}, cpu=Cpu(workers=2))
+        super().__init__(**sections)
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but looks wrong; for the person at the terminal."""
+        return self._warnings
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the config in the form of the file, for logs and `summary.json`: units written out, secrets hidden."""
+        return dump(self)
+
+    def scope_dump(self) -> dict[str, Any]:
+        """Return the part of the config that decides which URLs belong to the crawl: to be stored, and compared on resume."""
+        return scope_dump(self.redacted())
+
+    def scope_digest(self) -> str:
+        """Return the SHA-256 of `scope_dump()`, in hex."""
+        return digest(self.scope_dump())
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong between keys of different sections."""
+        if self.fetch.max_wire_bytes > self.cpu.queue_bytes:
+            yield Finding(
+                ("fetch", "max_wire_bytes"),
+                f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}): a larger page could never be queued",
+                value=format_size(self.fetch.max_wire_bytes),
+                others=(("cpu", "queue_bytes"),),
+            )
+        if not any(self._is_in_scope(seed) for seed in self.job.seeds):
+            yield Finding(
+                ("scope", "hosts" if self.scope.hosts else "domains"),
+                f"expected the host of at least one seed ({host_of(self.job.seeds[0])})",
+                others=(("job",), ("scope",)),
+            )
+        seen: set[str] = set()
+        for index, origin in enumerate(self.origin):
+            if origin.url in seen:
+                yield Finding(
+                    ("origin", index, "url"), f"expected one [[origin]] for {origin.url}, found another", "merge them"
+                )
+            seen.add(origin.url)
+
+    @model_validator(mode="after")
+    def _complete(self, info: ValidationInfo) -> Self:
+        if not self.scope.hosts and not self.scope.domains:
+            hosts = tuple(dict.fromkeys(map(host_of, self.job.seeds)))
+            self.__dict__["scope"] = self.scope.model_copy(update={"hosts": hosts})  # frozen for everybody else
+        self._warnings = (*source_of(info).warnings, *self._doubts())
+        return self
+
+    def _is_in_scope(self, url: str) -> bool:
+        host = host_of(url)
+        hosts, domains = self.scope.hosts, self.scope.domains
+        if not hosts and not domains or "*" in hosts or host in hosts:
+            return True
+        return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+
+    def _doubts(self) -> Iterator[str]:
+        outside = [seed for seed in self.job.seeds if not self._is_in_scope(seed)]
+        if outside:
+            yield f"job.seeds: {len(outside)} outside scope.hosts and scope.domains, the first is {outside[0]}"
+        if self.job.max_time is not None and self.politeness.delay >= self.job.max_time:
+            delay, most = format_time(self.politeness.delay), format_time(self.job.max_time)
+            yield f"politeness.delay: {delay} leaves time for one page of a host within job.max_time ({most})"
+        if not self.fetch.verify_tls:
+            yield "fetch.verify_tls: certificates are not verified" + (
+                ", credentials may reach anybody" if self.origin else ""
+            )
+        for origin in self.origin:
+            if origin.url.startswith("http://") and not host_of(origin.url).startswith(("127.", "localhost", "[::1]")):
+                yield f"origin: credentials for {origin.url} travel unencrypted"

@@ -1,0 +1,49 @@
+"""What all sections have in common: frozen, unknown keys refused, problems as `ConfigError`, secrets never shown."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from crawler.config.parsed import Finding, refuse_all
+from crawler.config.problems import problems_of
+from crawler.config.tree import kind_of
+from crawler.errors import ConfigError
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            # Not chained: the original carries every input, secrets included.
+            raise ConfigError(problems_of(exc, type(self))) from None
+
+    # Tells pydantic that nested validation need not call this __init__ (RootModel does the same): it would lose the context.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong between keys of this section that are right one by one."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _refuse_findings(self) -> Self:
+        if found := list(self.findings()):
+            raise refuse_all(found)
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            kind = kind_of(type(self).model_fields[name]) if name and value is not None else None
+            yield name, kind.show(value) if kind and kind.is_hidden else value
