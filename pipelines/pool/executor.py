@@ -1,0 +1,42 @@
+"""A pool as a `concurrent.futures.Executor`, for `loop.run_in_executor` and everything else that takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for
+from typing import Any
+
+Submit = Callable[[Callable[..., Any], tuple[object, ...], dict[str, object], float | None], Future[Any]]
+
+
+class PoolExecutor(Executor):
+    """A face of a pool, with one deadline for every task submitted through it.
+
+    Shutting it down leaves the pool open.
+    """
+
+    def __init__(self, submit: Submit, deadline: float | None) -> None:
+        self._submit = submit
+        self._deadline = deadline
+        self._unfinished: set[Future[Any]] = set()
+        self._is_shut = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run `fn(*args, **kwargs)` in a worker; raises what `WorkerPool.submit` raises, RuntimeError after `shutdown`."""
+        if self._is_shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future = self._submit(fn, args, kwargs, self._deadline)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; with `wait`, return when those submitted here are done."""
+        self._is_shut = True
+        futures = list(self._unfinished)
+        if cancel_futures:
+            for future in futures:
+                future.cancel()
+        if wait:
+            wait_for(futures)

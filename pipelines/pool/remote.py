@@ -1,0 +1,99 @@
+"""Exceptions that cross from a worker to its parent: always something comes back, with the worker's traceback.
+
+Three ways, tried in this order in the worker, because a pickle that works may still not load:
+
+1. the exception pickles and loads as itself;
+2. its class travels and its state is put back without calling `__init__` (classes whose `__init__` takes other
+   arguments than it hands to `Exception` pickle, and then fail to load);
+3. a `RemoteError` tells its type and text.
+
+Exceptions that mean something to the parent's own interpreter (`SystemExit`, `KeyboardInterrupt`, `CancelledError`,
+`StopIteration`, …) always take the third way: raised again from a future they would stop or hang an event loop.
+"""
+
+from __future__ import annotations
+
+from pickle import dumps, loads
+from typing import Any, NamedTuple
+
+from pipelines.errors import PipelineError
+
+
+class RemoteError(PipelineError):
+    """The task raised an exception that cannot travel; the message tells its type and text."""
+
+
+class RemoteTraceback(Exception):
+    """The traceback in the worker, as the `__cause__` of the exception that came back."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class Failure(NamedTuple):
+    """What a FAILURE frame carries."""
+
+    pickled: bytes | None
+    summary: str
+    traceback: str
+
+
+def pack(error: BaseException) -> Failure:
+    """Return `error` in a form that is certain to pickle and to load."""
+    import traceback  # 8 ms that a worker start need not pay
+
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still travel
+        text = f"(the traceback could not be formatted: {type(broken).__name__})"
+    return Failure(_pickled(error), _summary(error), text)
+
+
+def unpack(failure: Failure) -> BaseException:
+    """Return the exception to be raised in the parent."""
+    error: BaseException | None = None
+    if failure.pickled is not None:
+        try:
+            error = _load(failure.pickled)
+        except Exception as exc:  # noqa: BLE001 - a class that only the worker can import, or a hostile __setstate__
+            error = RemoteError(f"{failure.summary} (and it does not load here: {exc!r})")
+    if error is None:
+        error = RemoteError(failure.summary)
+    error.__cause__ = RemoteTraceback(failure.traceback)
+    return error
+
+
+def _summary(error: BaseException) -> str:
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    try:
+        return f"{kind}: {error}"[:2000]
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        return kind
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
+        return None
+    for form in (error, (type(error), error.args, error.__dict__)):
+        try:
+            data = dumps(form, 5)
+            if type(_load(data)) is type(error):
+                return data
+        except Exception:  # noqa: BLE001, S112 - pickling runs the user's code; the next form is tried instead
+            continue
+    return None
+
+
+def _load(data: bytes) -> BaseException:
+    form: Any = loads(data)  # noqa: S301 - from our own process
+    if isinstance(form, BaseException):
+        return form
+    cls, args, state = form
+    error: BaseException = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
