@@ -118,7 +118,7 @@ class Frontier:
         self._by_name: dict[str, Host] = {}
         self._origins: dict[str, Origin] = {}
         self._ready: list[tuple[float, int, Host]] = []
-        self._delayed: list[tuple[float, int, Host, Row]] = []
+        self._delayed: list[tuple[float, int, Host, Row | Request]] = []
         self._refills: deque[Host] = deque()
         self._turn = 0
         self._hosts_on_disk = pending > 0
@@ -153,9 +153,12 @@ class Frontier:
     def next(self, now: float) -> Step:
         """Return the one thing to do now."""
         while self._delayed and self._delayed[0][0] <= now:
-            _, _, host, row = heappop(self._delayed)
+            _, _, host, waiting = heappop(self._delayed)
+            if isinstance(waiting, Request):
+                host.urgent.append(waiting)
+            else:
+                heappush(host.window, waiting)
             host.delayed -= 1
-            heappush(host.window, row)
             self._enqueue(host)
         if self._refills:
             return self._refill(self._refills.popleft())
@@ -238,6 +241,13 @@ class Frontier:
             host = self._make_host(-len(self._by_name) - 1, request.host)
         host.urgent.append(request)
         self._enqueue(host)
+
+    def retry_robots(self, request: Request, when: float) -> None:
+        """Queue a robots.txt request again, not before `when`; its origin's URLs go on waiting."""
+        self._turn += 1
+        host = self._by_name[request.host]
+        host.delayed += 1
+        heappush(self._delayed, (when, self._turn, host, request))
 
     def robots(self, origin_url: str, rules: RobotsRules, *, expires_at: float, crawl_delay: float) -> None:
         """Note what an origin allows, and let go of the URLs that waited for it. `crawl_delay` is clamped already."""
@@ -331,7 +341,9 @@ class Frontier:
 
     def _evict(self, now: float) -> bool:
         """Forget hosts that are drained and owe no pause; their robots.txt stays in the store."""
-        idle = [host for host in self._hosts.values() if not host.queued and host.clock.ready_at <= now and host.is_idle()]
+        idle = [
+            host for host in self._hosts.values() if not host.queued and host.clock.ready_at <= now and host.is_idle()
+        ]
         for host in idle:
             del self._hosts[host.id]
             self._by_name.pop(host.name, None)
@@ -358,4 +370,3 @@ def _request(row: Row) -> Request:
         redirects=tuple(orjson.loads(redirects)) if redirects else (),
         attempt=row[ATTEMPTS] + 1,
     )
-

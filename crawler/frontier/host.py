@@ -66,7 +66,13 @@ class Host:
     def is_idle(self) -> bool:
         """Nothing in memory, on disk or in flight would be lost by forgetting this host."""
         return not (
-            self.window or self.urgent or self.on_disk or self.refilling or self.parked or self.delayed or self.clock.active
+            self.window
+            or self.urgent
+            or self.on_disk
+            or self.refilling
+            or self.parked
+            or self.delayed
+            or self.clock.active
         )
 
     def offer(self, row: Row) -> bool:

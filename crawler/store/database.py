@@ -22,7 +22,9 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         raise StateError(f"{path}: is a directory; the state file of the crawl belongs here")
     fresh = not path.exists() or path.stat().st_size == 0
     if fresh and any(path.with_name(path.name + tail).exists() for tail in ("-wal", "-journal")):
-        raise StateError(f"{path}: is missing or empty beside its own journal; restore it, or start in an empty directory")
+        raise StateError(
+            f"{path}: is missing or empty beside its own journal; restore it, or start in an empty directory"
+        )
     try:
         db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
     except sqlite3.Error as exc:

@@ -21,6 +21,8 @@ class Recorded:
 
     request: Request
     processed: Processed
+    wire_bytes: int = 0
+    """Length of the body as it came off the wire."""
 
 
 @dataclass(frozen=True, slots=True)

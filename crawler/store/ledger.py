@@ -57,7 +57,6 @@ class Ledger:
         self._max_depth = NO_LIMIT if max_depth is None else max_depth
         self._budget = host_budget
         self._keep_lines = keep_lines
-        self._last = self._value("SELECT coalesce(max(id), 0) FROM url")
         self.counters: Counter[str] = Counter(dict(db.execute("SELECT name, value FROM counter").fetchall()))
 
     # -- a group
@@ -74,7 +73,7 @@ class Ledger:
         attempts: list[tuple[int, int]] = []
         for item in items:
             match item:
-                case Recorded(request, processed):
+                case Recorded(request, processed, _):
                     records.append(item)
                     states.setdefault(DONE, []).append(request.id)
                     if processed.outlinks:
@@ -149,11 +148,10 @@ class Ledger:
             self._revive(text, applied)
         if not self._db.execute(sql.TAKE_LINKS, (text,)).rowcount:
             return
-        last = self._last
+        last = self._value(sql.LAST_URL)  # not kept from the group before: the budget may have dropped rows since
         self._db.execute(sql.ADD_HOSTS)
         added = self._db.execute(sql.ADD_URLS, {"max_depth": self._max_depth}).rowcount
         self._db.execute(sql.ADD_SEEN)
-        self._last = self._value("SELECT max(id) FROM url")
         self.counters["discovered"] += added
         if limited:
             beyond = self._db.execute(sql.DEFER, {"last": last, "max_depth": self._max_depth}).rowcount
@@ -224,6 +222,7 @@ class Ledger:
             if self._keep_lines:
                 applied.lines.append(line)
             self.counters["body_bytes"] += record.processed.body_bytes
+            self.counters["wire_bytes"] += record.wire_bytes
 
     def _failure(self, item: Failure) -> None:
         request = item.request

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 
-def begin_run(db: sqlite3.Connection, meta: Mapping[str, str]) -> tuple[int, bool]:
-    """Note the start of a run; return its number and whether the run before it ended in order."""
-    last = db.execute("SELECT ended_at FROM run ORDER BY id DESC LIMIT 1").fetchone()
+def begin_run(db: sqlite3.Connection, meta: Mapping[str, str]) -> int:
+    """Note the start of a run and return its number, from 1. `meta` is kept where the job has no such word yet."""
     db.execute("BEGIN IMMEDIATE")
     db.executemany("INSERT OR IGNORE INTO meta(key, value) VALUES (?, ?)", meta.items())
     run_id = db.execute("INSERT INTO run(started_at) VALUES (?)", (_now(),)).lastrowid
     db.execute("COMMIT")
     assert run_id is not None
-    return run_id, last is not None and last[0] is not None
+    return run_id
 
 
 def end_run(db: sqlite3.Connection, run_id: int, exit_code: int) -> None:

@@ -2,7 +2,7 @@
 
 - `url` is append-only: a row is inserted once, in the order of discovery, and only its `state` and `attempts` change
   later. Neighbours in the table are finished at about the same time, so those updates touch few pages.
-- `seen` is the duplicate filter: one 64-bit fingerprint a row, 14–16 bytes each. Keeping it apart from `url` makes
+- `seen` is the duplicate filter: one 64-bit fingerprint a row, 14 to 16 bytes each. Keeping it apart from `url` makes
   inserts twice as fast as a unique index on wide rows, because the random keys sit in a small tree.
 - `pending` is a partial index: what is finished costs nothing in it. It is the order in which a host is crawled.
 - `output` holds the committed length of every output file. It moves in the same transaction as the states, which is

@@ -16,6 +16,7 @@ WHERE NOT EXISTS (SELECT 1 FROM seen WHERE fp = l.value ->> 0)
 ADD_HOSTS = """
 INSERT INTO host(name) SELECT DISTINCT host FROM incoming WHERE host NOT IN (SELECT name FROM host)
 """
+LAST_URL = "SELECT coalesce(max(id), 0) FROM url"
 ADD_URLS = """
 INSERT INTO url(url, host, priority, depth, via, state, redirects)
 SELECT i.url, h.id, i.priority, i.depth, i.via, iif(i.depth > :max_depth, 5, 0), i.redirects

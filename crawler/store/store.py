@@ -21,7 +21,7 @@ from crawler.errors import StateError
 from crawler.store.database import STATE_FILE, open_database
 from crawler.store.group import Applied, Item, Row
 from crawler.store.ledger import Ledger
-from crawler.store.outputs import Outputs
+from crawler.store.outputs import NAMES, Outputs
 from crawler.store.runs import begin_run, end_run, robots_row
 
 T = TypeVar("T")
@@ -49,8 +49,8 @@ class Opened:
 
     counters: Mapping[str, int]
     meta: dict[str, str]
-    clean: bool
-    """The last run ended in order; False after a kill, and for a new job."""
+    resumed: bool
+    """There was a run before this one, however it ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +87,7 @@ class Store:
         self._uncommitted: list[Applied] = []
         self._due = 0.0
         self._error: BaseException | None = None
+        self._closed = asyncio.Event()
         self._thread = threading.Thread(target=self._main, name="crawlmill-store", daemon=True)
 
     @classmethod
@@ -142,26 +143,27 @@ class Store:
             self._hand_over()
         await self._call(self._commit)
 
-    def counters(self) -> Counter[str]:
-        """Return a copy of the counters, applied groups included."""
-        return Counter(self._ledger.counters)
+    @property
+    def live_counters(self) -> Counter[str]:
+        """The counters, applied groups included; read only, and they change while you look."""
+        return self._ledger.counters
+
+    def output_paths(self) -> dict[str, Path]:
+        """Return where each output is, by name."""
+        return {name: self._outputs.path(name) for name in NAMES}
 
     async def close(self, exit_code: int) -> None:
-        """Commit what was put, note how the run ended, close everything, join the thread. Idempotent.
+        """Commit what was put and note how the run ended; `abandon` still has to follow. Raises what the commit raised."""
+        await self.flush()
+        await self._call(lambda: self._end(exit_code))
 
-        After a failure of the store itself nothing more is written.
-        """
-        if not self._thread.is_alive():
-            return
-        try:
-            if self._error is None:
-                await self.flush()
-                await self._call(lambda: self._end(exit_code))
-        finally:
-            with self._inbox.condition:
-                self._inbox.closing = True
-                self._inbox.condition.notify()
-            await self._loop.run_in_executor(None, self._thread.join)
+    async def abandon(self) -> None:
+        """Close everything and end the thread; what was put and not committed stays pending. Idempotent."""
+        with self._inbox.condition:
+            self._inbox.closing = True
+            self._inbox.condition.notify()
+        await self._closed.wait()
+        self._thread.join()  # its last act was to tell us
 
     async def _call(self, function: Callable[[], T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
@@ -197,6 +199,7 @@ class Store:
                 call()
             if closing:
                 self._close()
+                self._loop.call_soon_threadsafe(self._closed.set)
                 return
 
     def _patience(self) -> float | None:
@@ -212,9 +215,7 @@ class Store:
                     self._due = time.monotonic() + self._options.commit_interval
                 self._uncommitted.append(applied)
                 self._loop.call_soon_threadsafe(self._listener.applied, applied)
-            if self._uncommitted and (
-                time.monotonic() >= self._due or self._outputs.pending_bytes >= COMMIT_BYTES
-            ):
+            if self._uncommitted and (time.monotonic() >= self._due or self._outputs.pending_bytes >= COMMIT_BYTES):
                 self._commit()
         except Exception as exc:  # noqa: BLE001  # the listener ends the run with it
             self._fail(exc)
@@ -247,7 +248,7 @@ class Store:
     def _recover(self, meta: Mapping[str, str]) -> Opened:
         db, options = self._db, self._options
         committed = {name: (length, lines) for name, length, lines in db.execute("SELECT * FROM output")}
-        self._run_id, clean = begin_run(db, meta)
+        self._run_id = begin_run(db, meta)
         self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=options.durable)
         self._ledger = Ledger(
             db,
@@ -257,7 +258,7 @@ class Store:
             keep_lines=options.keep_lines,
         )
         stored = dict(db.execute("SELECT key, value FROM meta").fetchall())
-        return Opened(dict(self._ledger.counters), stored, clean)
+        return Opened(dict(self._ledger.counters), stored, self._run_id > 1)
 
     def _set_meta(self, key: str, value: str) -> None:
         if not self._db.in_transaction:

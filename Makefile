@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make crawl` runs the main job on the demo site, `make test` runs every check.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: crawl test lint types contracts pytest torture bench clean
+.DEFAULT_GOAL := crawl
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crawlmill needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+# Serves the demo site on loopback, crawls it, says where the results are. No internet after the install.
+crawl: $(INSTALLED)
+	$(BIN)/crawl demo --run $(BIN)/crawl sample_config.toml
+
+test: lint types contracts pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+contracts: $(INSTALLED)
+	$(BIN)/lint-imports
+
+pytest: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+# A thousand kills of a crawl at random instants; CI runs thirty. Takes about an hour.
+torture: $(INSTALLED)
+	CRAWLMILL_KILLS=1000 $(BIN)/python -m pytest tests/crash -k kills
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info

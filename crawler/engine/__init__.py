@@ -1,0 +1,1 @@
+"""The crawl itself: `Crawl` puts all the other rooms to work."""

@@ -1,0 +1,125 @@
+"""From the configuration to the options of each room. The rooms know nothing of TOML."""
+
+from __future__ import annotations
+
+import secrets
+
+from pipelines.pipeline import Pipeline, PipelineSpec, StageOptions
+
+from crawler.config import Config
+from crawler.errors import ConfigError, Problem
+from crawler.fetch.options import FetchOptions, OriginSecrets
+from crawler.frontier.politeness import Politeness
+from crawler.frontier.scope import Scope, ScopeRules
+from crawler.store.store import StoreOptions
+from pipelines.errors import StageError
+from pipelines.url import host_of
+
+
+def scope(config: Config) -> Scope:
+    """Return the rule that says which URLs belong to the crawl."""
+    rules = config.scope
+    hosts = frozenset(rules.hosts)
+    if not hosts and not rules.domains:
+        hosts = frozenset(host_of(seed) for seed in config.job.seeds)
+    return Scope(
+        ScopeRules(
+            hosts=hosts,
+            domains=frozenset(rules.domains),
+            allow=rules.allow,
+            deny=rules.deny,
+            max_url_length=rules.max_url_length,
+            max_query_length=rules.max_query_length,
+            max_repeated_segments=rules.max_repeated_segments,
+            max_segments=rules.max_segments,
+            raise_=config.priority.raise_,
+            lower=config.priority.lower,
+        )
+    )
+
+
+def fetch_options(config: Config) -> FetchOptions:
+    """Return how pages are fetched."""
+    fetch = config.fetch
+    return FetchOptions(
+        concurrency=fetch.concurrency,
+        user_agent=fetch.user_agent,
+        headers=tuple(fetch.headers.items()),
+        connect_timeout=fetch.connect_timeout,
+        read_timeout=fetch.read_timeout,
+        total_timeout=fetch.total_timeout,
+        min_rate=fetch.min_rate,
+        min_rate_after=fetch.min_rate_after,
+        max_wire_bytes=fetch.max_wire_bytes,
+        keepalive=fetch.keepalive,
+        dns_cache=fetch.dns_cache,
+        allow_addresses=fetch.allow_addresses,
+        proxy=fetch.proxy.get_secret_value() if fetch.proxy else None,
+        verify_tls=fetch.verify_tls,
+        origins=tuple(
+            OriginSecrets(
+                origin=origin.url,
+                headers=tuple((name, value.get_secret_value()) for name, value in origin.headers.items()),
+                cookies=tuple((name, value.get_secret_value()) for name, value in origin.cookies.items()),
+                basic_auth=_user_and_password(origin.basic_auth.get_secret_value()) if origin.basic_auth else None,
+            )
+            for origin in config.origin
+        ),
+    )
+
+
+def _user_and_password(text: str) -> tuple[str, str]:
+    user, _, password = text.partition(":")
+    return user, password
+
+
+def politeness(config: Config) -> Politeness:
+    """Return how hosts are treated."""
+    return Politeness(
+        per_host=config.politeness.per_host,
+        delay=config.politeness.delay,
+        backoff=config.fetch.retry_delay,
+        backoff_max=config.politeness.backoff_max,
+    )
+
+
+def store_options(config: Config, *, keep_lines: bool) -> StoreOptions:
+    """Return how state is kept."""
+    durable = config.output.durability == "full"
+    return StoreOptions(
+        durable=durable,
+        commit_interval=config.output.commit_interval if durable else min(1.0, 5 * config.output.commit_interval),
+        zstd=config.output.compress == "zstd",
+        max_depth=config.scope.max_depth,
+        host_budget=config.scope.max_pages_per_host,
+        keep_lines=keep_lines,
+    )
+
+
+def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> PipelineSpec:
+    """Return what the workers do with a page. Its nonce is new each time: what one run reported says nothing to the next."""
+    parse = config.parse
+    options = StageOptions(
+        max_body_bytes=parse.max_body_bytes,
+        max_links=parse.max_links,
+        max_text_chars=parse.max_text_chars,
+        outlinks=parse.outlinks,
+        follow=parse.follow,
+        follow_nofollow=not parse.nofollow,
+        record_headers=config.output.headers,
+        store_body=config.output.bodies,
+        drop_query_keys=config.url.drop_query_keys,
+        sort_query=config.url.sort_query,
+        stages=parse.stages,
+    )
+    return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8))
+
+
+def check(config: Config) -> None:
+    """Build everything a run would build, without starting it. Raises ConfigError for a stage that cannot be found."""
+    spec = pipeline_spec(config, scope(config), b"\0" * 16)
+    try:
+        Pipeline(spec)
+    except StageError as exc:
+        raise ConfigError([Problem(key="parse.stages", rule=str(exc))]) from exc
+    fetch_options(config)

@@ -1,0 +1,346 @@
+"""`Crawl`: one crawl as a thing a program can hold: opened, run or iterated, stopped, closed.
+
+    async with Crawl(config) as crawl:
+        async for record in crawl:
+            print(record["url"], record["title"])
+
+Everything it makes it owns, and nothing of it is global: several crawls run in one event loop, and leaving the block,
+also by cancellation, leaves no task, process, thread or file descriptor behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from pipelines.pipeline import tidy_url
+
+from crawler.config import Config
+from crawler.engine import assemble
+from crawler.engine.bodies import BodyStore
+from crawler.engine.clock import Clock
+from crawler.engine.lag import LagMeter
+from crawler.engine.loop import Engine, Parts
+from crawler.engine.summary import Summary, by_reason, write_summary
+from crawler.engine.workers import Workers
+from crawler.errors import ConfigError, ExitCode, Problem, StateError
+from crawler.fetch.fetcher import Fetcher
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.politeness import HostClock
+from crawler.run.lock import JobLock
+from crawler.store.group import Applied, Seeds
+from crawler.store.store import Listener, Opened, Store
+from pipelines.page import Page
+from pipelines.stream import Batcher, ByteBudget
+from pipelines.url import canonicalize, fingerprinter, host_of
+
+DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
+
+
+class Crawl:
+    """One run of a job. Enter it, then either `await run()` or iterate over it; once."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        executor: Executor | None = None,
+        workers: Workers | None = None,
+        accept_changes: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """`executor` runs the CPU work instead of the crawl's own worker processes, and stays the caller's to close.
+
+        `accept_changes` resumes a job whose scope was changed since its last run; what was crawled stays.
+        """
+        self._config = config
+        self._workers = workers or Workers(config.cpu, executor)
+        self._accept_changes = accept_changes
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._store: Store | None = None
+        self._engine: Engine | None = None
+        self._main: asyncio.Task[bool] | None = None
+        self._drain: asyncio.TimerHandle | None = None
+        self._stop_code: ExitCode | None = None
+        self._groups: asyncio.Queue[Applied | None] | None = None
+        self._store_error: BaseException | None = None
+        self._started = monotonic()
+        self.summary: Summary | None = None
+        """How the run ended; None before."""
+
+    async def __aenter__(self) -> Self:
+        out = self._config.job.out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self._stack.enter_context(JobLock(out))
+        except OSError as exc:
+            raise StateError(f"{out}: cannot be used as output directory: {exc.strerror or exc}") from exc
+        self._workers.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._workers.close()
+        finally:
+            await self._stack.aclose()
+
+    async def run(self) -> Summary:
+        """Crawl to the end. Raises ConfigError, StateError; a bug in here passes as it is. Cancelling it is safe."""
+        return await self._run(keep_lines=False)
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield every record once it is durable. A slow consumer slows the crawl; leaving the loop ends it."""
+        self._groups = asyncio.Queue()
+        runner = asyncio.create_task(self._run(keep_lines=True))
+        runner.add_done_callback(lambda _: self._groups.put_nowait(None) if self._groups else None)
+        try:
+            while (group := await self._groups.get()) is not None:
+                for line in group.lines:
+                    yield orjson.loads(line)
+                assert self._engine is not None
+                self._engine.release([group])
+            await runner
+        finally:
+            if not runner.done():
+                runner.cancel()
+                await asyncio.wait([runner])
+
+    def stop(self, code: ExitCode = ExitCode.INTERRUPTED) -> None:
+        """Start nothing new and end within ten seconds; a second call ends at once. What was not done stays pending."""
+        first = self._stop_code is None
+        self._stop_code = code if first else self._stop_code
+        if self._main is None or self._engine is None:
+            return
+        if first:
+            self._engine.stop()
+            self._drain = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._main.cancel)
+        else:
+            self._main.cancel()
+
+    # -- one run
+
+    async def _run(self, *, keep_lines: bool) -> Summary:
+        async with AsyncExitStack() as stack:
+            meter = LagMeter(asyncio.get_running_loop())
+            opened = await self._open_store(stack, keep_lines)
+            self._check_job(opened)
+            engine = self._engine = await self._assemble(stack, opened)
+            assert self._store is not None
+            self._seed(engine)
+            meter.start()
+            stack.callback(meter.stop)
+            code = await self._crawl(engine)
+            if code is ExitCode.COMPLETE:
+                await self._store.end_deferred()
+                code = self._judge(engine)
+            await self._store.close(code)
+            self.summary = self._summarize(code, engine, meter)
+            write_summary(self._config.job.out, self.summary)
+            return self.summary
+
+    async def _crawl(self, engine: Engine) -> ExitCode:
+        """Run the engine and say how it ended; a stop that had to cancel what was in flight is an orderly end too."""
+        self._main = asyncio.create_task(engine.run())
+        if self._stop_code is not None:
+            engine.stop()
+        try:
+            complete = await self._main
+        except asyncio.CancelledError:
+            if self._stop_code is None or (current := asyncio.current_task()) is None or current.cancelling():
+                await _end(self._main)
+                raise
+            complete = False
+        except ExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            if self._drain is not None:
+                self._drain.cancel()
+        if complete:
+            return ExitCode.COMPLETE
+        return self._stop_code or ExitCode.LIMIT
+
+    def _judge(self, engine: Engine) -> ExitCode:
+        """Say whether a crawl that has nothing left to do counts as a success."""
+        assert self._store is not None
+        counters = self._store.live_counters
+        tried = counters["done"] + counters["failed"]
+        if engine.bugs:
+            return ExitCode.INTERNAL
+        if counters["failed"] > self._config.job.max_failed_ratio * tried or (tried and not counters["done"]):
+            return ExitCode.FAILURES
+        return ExitCode.COMPLETE
+
+    # -- putting it together
+
+    async def _open_store(self, stack: AsyncExitStack, keep_lines: bool) -> Opened:
+        config = self._config
+        options = assemble.store_options(config, keep_lines=keep_lines)
+        listener = Listener(applied=self._applied, committed=self._committed, failed=self._store_failed)
+        meta = {"fingerprint_key": os.urandom(16).hex(), "scope": config.scope_digest()}
+        self._store, opened = await Store.open(config.job.out, options, listener, meta)
+        stack.push_async_callback(self._store.abandon)
+        return opened
+
+    def _check_job(self, opened: Opened) -> None:
+        digest = self._config.scope_digest()
+        if opened.meta["scope"] == digest:
+            return
+        if not self._accept_changes:
+            raise ConfigError([
+                Problem(
+                    key="job.out",
+                    rule="this directory holds a crawl with other seeds or another scope",
+                    value=str(self._config.job.out),
+                    remedy="choose another directory, or resume it as it is now with --accept-changes",
+                )
+            ])  # fmt: skip
+
+    async def _assemble(self, stack: AsyncExitStack, opened: Opened) -> Engine:
+        config = self._config
+        loop = asyncio.get_running_loop()
+        assert self._store is not None
+        await self._store.set_meta("scope", config.scope_digest())
+        key = bytes.fromhex(opened.meta["fingerprint_key"])
+        scope = assemble.scope(config)
+        clock = self._clock or Clock(loop.time)
+        polite = assemble.politeness(config)
+        # A run that was killed may have asked a host a moment ago and never noted it: every pause starts anew.
+        last_start = clock.now() if opened.resumed else float("-inf")
+        frontier = Frontier(
+            partial(HostClock, polite, last_start=last_start),
+            pending=opened.counters.get("pending", 0),
+            use_robots=config.politeness.robots,
+        )
+        spec = assemble.pipeline_spec(config, scope, key).dumps()
+        batcher = Batcher(
+            partial(self._workers.process, spec),
+            slots=2 * self._workers.count,
+            max_pages=config.cpu.batch_pages,
+            max_bytes=config.cpu.batch_bytes,
+        )
+        durable = config.output.durability == "full"
+        parts = Parts(
+            config=config,
+            frontier=frontier,
+            scope=scope,
+            fingerprint=fingerprinter(key),
+            tidy=partial(tidy_url, drop_query_keys=config.url.drop_query_keys, sort_query=config.url.sort_query),
+            fetcher=await stack.enter_async_context(Fetcher(assemble.fetch_options(config))),
+            store=self._store,
+            batcher=batcher,
+            budget=ByteBudget(config.cpu.queue_bytes),
+            decode=self._decode,
+            bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
+            clock=clock,
+        )
+        return Engine(parts)
+
+    async def _decode(self, page: Page) -> bytes:
+        if not any(name == "content-encoding" for name, _ in page.headers):
+            return page.body
+        return await self._workers.decode(page)
+
+    def _seed(self, engine: Engine) -> None:
+        """Put the seeds; those known from an earlier run change nothing."""
+        links, refused = [], []
+        for seed in self._config.job.seeds:
+            url = engine.tidy(canonicalize(seed) or seed)
+            verdict = engine.scope(url)
+            if isinstance(verdict, str):
+                refused.append((engine.fingerprint(url), url, verdict))
+            else:
+                links.append((engine.fingerprint(url), url, host_of(url), verdict[1]))
+        assert self._store is not None
+        engine.expect_group()
+        self._store.put(Seeds(links, refused))
+
+    # -- what the store says
+
+    def _applied(self, applied: Applied) -> None:
+        if self._engine is not None:
+            self._engine.applied(applied)
+
+    def _committed(self, groups: Sequence[Applied]) -> None:
+        if self._engine is None:
+            return
+        if self._groups is None:
+            self._engine.release(list(groups))
+            return
+        for group in groups:
+            self._groups.put_nowait(group)
+
+    def _store_failed(self, error: BaseException) -> None:
+        if self._engine is not None:
+            self._engine.failed(error)
+
+    # -- the end
+
+    def _summarize(self, code: ExitCode, engine: Engine, meter: LagMeter) -> Summary:
+        assert self._store is not None
+        counters = self._store.live_counters
+        seconds = monotonic() - self._started
+        live = engine.live
+        run = {
+            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "requests": live.requests,
+            "responses": live.responses,
+            "wire_bytes": live.wire_bytes,
+            "pages_per_second": round(live.responses / seconds, 1) if seconds else 0.0,
+            "batches": engine.trips,
+            "loop_lag_seconds": {
+                "p50": round(meter.quantile(0.5), 5),
+                "p99": round(meter.quantile(0.99), 5),
+                "max": round(meter.max_seconds, 5),
+                "samples": meter.samples,
+            },
+            "workers": self._workers.report(),
+        }
+        return Summary(
+            exit_code=code,
+            ended=code.name.lower(),
+            discovered=counters["discovered"],
+            done=counters["done"],
+            redirected=counters["redirected"],
+            failed=counters["failed"],
+            skipped=counters["skipped"],
+            pending=counters["pending"] + counters["deferred"],
+            failed_by_reason=by_reason(counters, "failed"),
+            skipped_by_reason=by_reason(counters, "skipped"),
+            duplicates=counters["duplicates"],
+            wire_bytes=counters["wire_bytes"],
+            body_bytes=counters["body_bytes"],
+            retries=counters["retries"],
+            run=run,
+            outputs={name: str(path) for name, path in self._store.output_paths().items()},
+        )
+
+
+async def _end(task: asyncio.Task[bool]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the error that tells most: trouble with the state before anything it caused."""
+    flat = list(_leaves(group))
+    return next((error for error in flat if isinstance(error, StateError)), flat[0])
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Sequence[Exception]:
+    found: list[Exception] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, ExceptionGroup) else [error])
+    return found

@@ -1,0 +1,397 @@
+"""The engine: takes the frontier's steps one by one, and lives the life of each URL: fetch → process → commit.
+
+One scheduler coroutine asks the frontier for the next step whenever a fetch slot is free. One coroutine lives the life
+of each URL. Slots are a semaphore: a page keeps its slot until its body was admitted to the queue of the workers, so
+bodies in memory are bounded by `concurrency * max_wire_bytes + queue_bytes`, and a full queue stops the fetching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from crawler.config import Config
+from crawler.engine.bodies import BodyStore
+from crawler.engine.clock import Clock
+from crawler.engine.records import redirect_line
+from crawler.engine.robots import RobotsDesk
+from crawler.errors import StateError
+from crawler.fetch.fetcher import Fetcher
+from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
+from crawler.frontier.frontier import Denied, Done, Frontier, MoreHosts, NeedRobots, Refill, Wait
+from crawler.frontier.politeness import Verdict
+from crawler.frontier.reasons import Reason
+from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
+from crawler.frontier.retry import Retry, RetryBudget, decide
+from crawler.frontier.scope import Scope
+from crawler.store.group import Applied, Failure, Recorded, Redirect, Retried, Seeds, Skip
+from crawler.store.store import Store
+from pipelines.page import Page
+from pipelines.stream import Batcher, ByteBudget, LossCause, Lost
+from pipelines.url import CanonicalUrl
+
+PAGE_OVERHEAD = 2048  # bytes a page holds beside its body: headers, URL, bookkeeping
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Live:
+    """What happens right now; read by whoever shows it."""
+
+    in_flight: int = 0
+    processing: int = 0
+    responses: int = 0
+    wire_bytes: int = 0
+    requests: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What the engine works with. It owns none of it."""
+
+    config: Config
+    frontier: Frontier
+    scope: Scope
+    fingerprint: Callable[[str], int]
+    tidy: Callable[[str], CanonicalUrl]
+    fetcher: Fetcher
+    store: Store
+    batcher: Batcher
+    budget: ByteBudget
+    decode: Callable[[Page], Awaitable[bytes]]
+    bodies: BodyStore | None
+    clock: Clock
+
+
+class Engine:
+    """Runs one crawl to its end, to a limit, or until it is told to stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._config = parts.config
+        self._frontier = parts.frontier
+        self._store = parts.store
+        self._clock = parts.clock
+        self._slots = asyncio.Semaphore(parts.config.fetch.concurrency)
+        self._wake = asyncio.Event()
+        self._desk = RobotsDesk(parts.config, parts.frontier, parts.store, parts.clock, parts.decode)
+        self._retries = RetryBudget()
+        self._expected = 0  # groups put that may bring URLs before anything is pending
+        self._open = 0  # pages handed out that have not come to an end yet
+        self._held: dict[int, int] = {}  # url id -> bytes of the budget, until its commit
+        self.live = Live()
+        self.stopping = False
+        self.limited = False
+        self.bugs = 0
+        self._tasks: asyncio.TaskGroup
+        self._deadline: float | None = None
+
+    async def run(self) -> bool:
+        """Crawl until nothing is pending (True) or until a limit or `stop` (False). Raises StateError, and any bug."""
+        max_time = self._config.job.max_time
+        if max_time is not None:
+            self._deadline = self._clock.now() + max_time
+            asyncio.get_running_loop().call_later(max_time, self._wake.set)
+        async with asyncio.TaskGroup() as self._tasks:
+            return await self._schedule()
+
+    def stop(self) -> None:
+        """Start nothing new; `run` returns when what is under way has ended."""
+        self.stopping = True
+        self._wake.set()
+
+    @property
+    def scope(self) -> Scope:
+        """Which URLs belong to the crawl."""
+        return self._parts.scope
+
+    def tidy(self, url: str) -> CanonicalUrl:
+        """Return the URL with the user's rules for queries applied."""
+        return self._parts.tidy(url)
+
+    def fingerprint(self, url: str) -> int:
+        """Return the key under which the URL is known."""
+        return self._parts.fingerprint(url)
+
+    @property
+    def trips(self) -> int:
+        """Batches sent to the workers so far."""
+        return self._parts.batcher.trips
+
+    def expect_group(self) -> None:
+        """Note that a group is on its way to the store, so that an empty frontier is not the end yet."""
+        self._expected += 1
+
+    # -- what the store says
+
+    def applied(self, applied: Applied) -> None:
+        """Take what a group changed."""
+        ended = sum(1 for item in applied.items if isinstance(item, Recorded | Redirect | Failure | Skip))
+        self._open -= sum(1 for item in applied.items if isinstance(item, Recorded | Redirect | Failure))
+        self._frontier.add(applied.new, self._clock.now())  # type: ignore[arg-type]  # rows as JSON lists
+        self._frontier.settled(ended)
+        self._expected -= sum(1 for item in applied.items if isinstance(item, Seeds))
+        self._wake.set()
+
+    def release(self, groups: list[Applied]) -> None:
+        """Give back the memory that committed pages held."""
+        total = 0
+        for group in groups:
+            for item in group.items:
+                if isinstance(item, Recorded):
+                    total += self._held.pop(item.request.id, 0)
+        if total:
+            self._parts.budget.release(total)
+
+    # -- the scheduler
+
+    async def _schedule(self) -> bool:
+        while True:
+            await self._slots.acquire()
+            held = True
+            try:
+                if self.stopping or self._is_limited():
+                    return False
+                if not self._has_allowance():
+                    if self._open == 0:
+                        self.limited = True
+                        return False
+                    self._slots.release()
+                    held = False
+                    await self._sleep(None)
+                    continue
+                self._wake.clear()
+                now = self._clock.now()
+                match self._frontier.next(now):
+                    case Request() as request:
+                        self._start(request)
+                        held = False
+                    case Wait(until):
+                        self._slots.release()
+                        held = False
+                        await self._sleep(until)
+                    case Refill(host, priority, after, limit):
+                        self._tasks.create_task(self._refill(host, priority, after, limit))
+                    case MoreHosts(after, limit):
+                        self._tasks.create_task(self._more_hosts(after, limit))
+                    case NeedRobots() as need:
+                        self._tasks.create_task(self._find_robots(need))
+                    case Denied(request, reason):
+                        self._store.put(Skip(request, reason))
+                    case Done():
+                        if self._expected == 0:
+                            return True
+                        self._slots.release()
+                        held = False
+                        await self._sleep(None)
+                    case other:
+                        assert_never(other)
+            finally:
+                if held:
+                    self._slots.release()
+
+    async def _sleep(self, until: float | None) -> None:
+        """Wait until something happens, or the time comes."""
+        if until is None:
+            await self._wake.wait()
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(until, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    def _is_limited(self) -> bool:
+        job = self._config.job
+        counters = self._store.live_counters
+        over_time = self._deadline is not None and self._clock.now() >= self._deadline
+        over_bytes = job.max_bytes is not None and counters["wire_bytes"] >= job.max_bytes
+        self.limited = self.limited or over_time or over_bytes
+        return self.limited
+
+    def _has_allowance(self) -> bool:
+        """Whether another page may be asked for without going over `job.max_pages`."""
+        limit = self._config.job.max_pages
+        return limit is None or self._store.live_counters["done"] + self._open < limit
+
+    async def _refill(self, host: int, priority: int, after: int, limit: int) -> None:
+        rows = await self._store.host_rest(host, priority, after, limit)
+        self._frontier.refilled(host, rows, limit)  # type: ignore[arg-type]  # rows as JSON lists
+        self._wake.set()
+
+    async def _more_hosts(self, after: int, limit: int) -> None:
+        ids = await self._store.next_hosts(after, limit)
+        self._frontier.more_hosts(after, ids, limit, self._clock.now())
+        self._wake.set()
+
+    async def _find_robots(self, need: NeedRobots) -> None:
+        await self._desk.find(need)
+        self._wake.set()
+
+    # -- the life of one URL
+
+    def _start(self, request: Request) -> None:
+        if request.kind is Kind.PAGE:
+            self._open += 1
+        self.live.in_flight += 1
+        self.live.requests += 1
+        self._retries.requested()
+        self._tasks.create_task(self._life(request))
+
+    async def _life(self, request: Request) -> None:
+        """One URL from its request to the moment the store has it. Keeps the fetch slot it was started with."""
+        try:
+            outcome = await self._fetch(request)
+            if isinstance(outcome, Fetched) and request.kind is Kind.PAGE:
+                size = len(outcome.page.body) + PAGE_OVERHEAD
+                await self._parts.budget.acquire(size)
+                self._held[request.id] = size
+        finally:
+            self._slots.release()
+            self._wake.set()
+        if request.kind is Kind.ROBOTS:
+            await self._desk.answered(request, outcome)
+            self._wake.set()
+            return
+        match outcome:
+            case Fetched(page):
+                await self._process(request, page)
+            case Redirected():
+                self._redirected(request, outcome)
+            case Refused(reason):
+                self._open -= 1
+                self._store.put(Skip(request, reason))
+            case Failed():
+                self._failed(request, outcome)
+            case other:
+                assert_never(other)
+
+    async def _fetch(self, request: Request) -> Outcome:
+        try:
+            outcome = await self._parts.fetcher.fetch(request)
+        except Exception as exc:  # noqa: BLE001  # a bug met on one page costs that page; the exit code tells
+            outcome = Failed(Reason.INTERNAL, self._bug(request, exc))
+        except BaseException:
+            self._frontier.fetched(request, self._clock.now(), Verdict.UNKNOWN)
+            raise
+        finally:
+            self.live.in_flight -= 1
+        pause = None
+        if isinstance(outcome, Failed) and outcome.retry_after is not None and outcome.reason is Reason.RATE_LIMITED:
+            pause = self._clock.now() + min(outcome.retry_after, self._config.politeness.retry_after_max)
+        self._frontier.fetched(request, self._clock.now(), _verdict(outcome), pause)
+        return outcome
+
+    async def _process(self, request: Request, page: Page) -> None:
+        self.live.responses += 1
+        self.live.wire_bytes += len(page.body)
+        self.live.processing += 1
+        try:
+            result = await self._parts.batcher.process(page)
+        finally:
+            self.live.processing -= 1
+        if isinstance(result, Lost):
+            reason = Reason.PARSE_TIMEOUT if result.cause is LossCause.TIMEOUT else Reason.PARSE_CRASH
+            self._give_up(request, Failure(request, reason, result.detail, page.status))
+        elif result.error is not None:
+            self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
+        else:
+            if result.body is not None and self._parts.bodies is not None:
+                await self._parts.bodies.keep(result.sha256, result.body)
+                result = result._replace(body=None)
+            self._store.put(Recorded(request, result, len(page.body)))
+
+    def _give_up(self, request: Request, failure: Failure) -> None:
+        held = self._held.pop(request.id, 0)
+        if held:
+            self._parts.budget.release(held)
+        self._store.put(failure)
+
+    def _redirected(self, request: Request, outcome: Redirected) -> None:
+        target = self._parts.tidy(outcome.target)
+        if len(request.redirects) >= MAX_REDIRECTS or target == request.url:
+            hops = " → ".join([*request.redirects, request.url, target])
+            self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status))
+            return
+        line = redirect_line(request, outcome, target, self._config.output.headers)
+        verdict = self._parts.scope(target)
+        fingerprint = self._parts.fingerprint(target)
+        if isinstance(verdict, str):
+            self._store.put(Redirect(request, line, [], [(fingerprint, target, verdict)]))
+        else:
+            self._store.put(Redirect(request, line, [(fingerprint, target, *verdict)], []))
+
+    def _failed(self, request: Request, failed: Failed) -> None:
+        fetch = self._config.fetch
+        decision = decide(
+            failed.reason,
+            request.attempt,
+            retries=fetch.retries,
+            base=fetch.retry_delay,
+            maximum=fetch.retry_delay_max,
+            retry_after_max=self._config.politeness.retry_after_max,
+            jitter=self._clock.random(),
+            retry_after=failed.retry_after,
+            status=failed.status,
+        )
+        if isinstance(decision, Retry) and not self.stopping and self._retries.take():
+            self._open -= 1
+            self._frontier.retry(request, self._clock.now() + decision.delay_seconds)
+            self._store.put(Retried(request))
+            self._wake.set()
+        elif isinstance(decision, Retry) and self.stopping:
+            self._open -= 1  # still pending: the next run tries again
+            self._store.put(Retried(request))
+        else:
+            self._store.put(Failure(request, failed.reason, failed.detail, failed.status))
+
+    def _bug(self, request: Request, exc: Exception) -> str:
+        self.bugs += 1
+        _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
+        return f"{type(exc).__name__}: {exc}"[:300]
+
+    def failed(self, exc: BaseException) -> None:
+        """Take the store's word that it cannot go on: nothing more may be believed."""
+        self._tasks.create_task(self._raise(exc))
+
+    async def _raise(self, exc: BaseException) -> None:
+        raise StateError(
+            f"{self._config.job.out}: cannot write state or outputs: {exc}; make room or mend the disk, "
+            "then run the same command again"
+        ) from exc
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    """What an outcome says about its host."""
+    match outcome:
+        case Fetched() | Redirected():
+            return Verdict.ALIVE
+        case Refused():
+            return Verdict.UNKNOWN
+        case Failed(reason):
+            return _VERDICTS.get(reason, Verdict.ALIVE)
+        case other:
+            assert_never(other)
+
+
+_VERDICTS = dict.fromkeys(
+    (
+        Reason.DNS,
+        Reason.CONNECT,
+        Reason.TLS,
+        Reason.CONNECT_TIMEOUT,
+        Reason.READ_TIMEOUT,
+        Reason.TOTAL_TIMEOUT,
+        Reason.TOO_SLOW,
+        Reason.DISCONNECTED,
+        Reason.HTTP_5XX,
+    ),
+    Verdict.FAILED,
+) | {Reason.RATE_LIMITED: Verdict.OVERLOADED, Reason.INTERNAL: Verdict.UNKNOWN}

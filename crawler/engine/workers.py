@@ -1,0 +1,69 @@
+"""Where the CPU work of a crawl runs: its own supervised processes, or any executor the caller brings.
+
+Imports nothing heavy, so that the processes can be started before the rest of the program is loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from crawler.config.model import Cpu
+from pipelines.cpus import available_cpus
+from pipelines.page import Page, Processed
+from pipelines.pool import WorkerPool
+
+PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
+
+
+class Workers:
+    """Runs batches through `loop.run_in_executor`. Owns the pool it made, never an executor that was given."""
+
+    def __init__(self, options: Cpu, executor: Executor | None = None) -> None:
+        self._options = options
+        self._foreign = executor
+        self.count = available_cpus(options.workers).count
+        self._pool = None if executor is not None else WorkerPool(self.count, preload=PRELOAD, nice=options.nice)
+        self._executor: Executor | None = executor
+
+    def start(self) -> None:
+        """Start the processes and return at once. Further calls do nothing."""
+        if self._pool is not None and self._executor is None:
+            self._pool.start()
+            self._executor = self._pool.executor(deadline=self._options.page_timeout)
+
+    def process(self, spec: bytes, pages: Sequence[Page]) -> asyncio.Future[list[Processed]]:
+        """Send one batch; the deadline of one page is that of the batch, whose pages are sent alone after it."""
+        from pipelines.pipeline import process_batch
+
+        assert self._executor is not None, "started"
+        return asyncio.get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
+
+    async def decode(self, page: Page) -> bytes:
+        """Return the body without its content codings, capped for a robots.txt."""
+        from pipelines.pipeline import decode_body
+
+        assert self._executor is not None, "started"
+        return await asyncio.get_running_loop().run_in_executor(self._executor, decode_body, page)
+
+    def report(self) -> dict[str, object]:
+        """Return figures for the summary."""
+        if self._pool is None:
+            return {"executor": type(self._foreign).__name__}
+        stats = self._pool.stats()
+        return {"count": self.count, "restarts": stats.restarts, "deaths": dict(stats.deaths)}
+
+    def busy(self) -> int:
+        """Return how many workers are at work."""
+        return self._pool.stats().busy if self._pool is not None else 0
+
+    async def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    def kill(self) -> None:
+        """End the processes now, from any thread and without an event loop: for a start that failed half-way."""
+        if self._pool is not None:
+            self._pool.kill()
