@@ -47,7 +47,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 2.1
 class AddressPolicy:
     """Says whether an address may be connected to; `allow` lists networks (CIDR) that may be, whatever they are."""
 
-    def __init__(self, allow: Iterable[str] = ()) -> None:
+    def __init__(self, allow: Iterable[str | IPv4Network | IPv6Network] = ()) -> None:
         """Raise ValueError when an entry of `allow` is no network."""
         self._allow = tuple(ip_network(block) for block in allow)
 

@@ -8,6 +8,8 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 
+from crawler.fetch.guard import Guard
+
 DRAIN_BYTES = 16 * 1024  # reading this much costs less than a new connection
 
 
@@ -30,37 +32,33 @@ def framing_of(response: aiohttp.ClientResponse) -> str:
     return "close"
 
 
-async def read_body(response: aiohttp.ClientResponse, limit: int) -> Body:
+async def read_body(response: aiohttp.ClientResponse, limit: int, guard: Guard | None) -> Body:
     """Read at most `limit` bytes; the connection is kept when the body ends before.
 
-    Raises ClientOSError when the connection was reset: what came before a reset may have been overtaken by it, and an
-    immediate retry is cheap. An orderly but early end is told in `truncated`.
+    Raises the connection's OSError when it was reset: a reset overtakes bytes that were sent before it, and to ask
+    again is cheap. An orderly but early end is told in `truncated`.
     """
     framing = framing_of(response)
-    connection = response.connection
-    protocol = connection.protocol if connection is not None else None
     stream = response.content
     chunks: list[bytes] = []
     size = 0
+    truncated = None
     try:
         while chunk := await stream.readany():
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                response.close()
-                return Body(b"".join(chunks)[:limit], "max_wire_bytes", framing)
-        broken = None
-    except (aiohttp.ClientPayloadError, HttpProcessingError) as error:
-        broken = error
-    reset = protocol.exception() if protocol is not None else None
-    if isinstance(reset, aiohttp.ClientOSError):
-        response.close()
-        raise reset
-    if broken is None:
+                truncated = "max_wire_bytes"
+                break
+    except (aiohttp.ClientPayloadError, HttpProcessingError):
+        truncated = "chunked" if framing == "chunked" else "content_length"
+        chunks.append(_arrived(stream))
+    if guard is not None and guard.lost is not None:
+        raise guard.lost
+    if truncated is None:
         return Body(b"".join(chunks), None, framing)
-    chunks.append(_arrived(stream))
     response.close()
-    return Body(b"".join(chunks)[:limit], "chunked" if framing == "chunked" else "content_length", framing)
+    return Body(b"".join(chunks)[:limit], truncated, framing)
 
 
 def _arrived(stream: aiohttp.StreamReader) -> bytes:

@@ -70,6 +70,7 @@ class Fetcher:
         self._secrets = {secrets.origin: CIMultiDict(secrets.as_headers()) for secrets in options.origins}
         self._verdicts: dict[str, Refused | None] = {}
         self._own_resolver: Resolver | None = None
+        self._connector: Connector | None = None
         self._session: aiohttp.ClientSession | None = None
         self._watch: Watch | None = None
 
@@ -86,8 +87,8 @@ class Fetcher:
                 threads=max(4, min(32, options.concurrency)),
             )
         self._watch = Watch(options, asyncio.get_running_loop())
-        connector = Connector(connected=self._watch.connected, resolver=resolver, options=options)
-        self._session = open_session(options, connector)
+        self._connector = Connector(options, self._watch, resolver)
+        self._session = open_session(options, self._connector)
         return self
 
     async def __aexit__(
@@ -104,6 +105,7 @@ class Fetcher:
         """Return what one exchange for `request` came to. Cancellation passes; bugs pass."""
         watch = self._watch
         assert watch is not None, "used as `async with Fetcher(...)`"
+        assert self._connector is not None
         origin = origin_of(request.url)
         refused = self._refusal(origin, request)
         if refused is not None:
@@ -120,6 +122,8 @@ class Fetcher:
             return outcome_of(error)
         finally:
             watch.finish(exchange)
+            if exchange.guard is not None:
+                self._connector.finished(exchange.guard)
 
     def _refusal(self, origin: str, request: Request) -> Refused | None:
         """Return why nothing may be sent to this origin, as far as its URL alone can tell."""
@@ -175,7 +179,7 @@ class Fetcher:
             response.close()
             return Failed(Reason.TOO_LARGE, f"declares {declared[:20]} bytes", response.status)
         head_at = self._watch.reading(exchange, response.content, Phase.BODY)
-        body = await read_body(response, limit)
+        body = await read_body(response, limit, exchange.guard)
         page = Page(
             request.id,
             request.url,

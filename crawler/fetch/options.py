@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from pipelines.url import canonicalize, origin_of
 
@@ -83,7 +84,7 @@ class FetchOptions:
     """A longer body is cut here; one that declares more than four times as much is not read at all."""
     keepalive: float = 30.0
     dns_cache: float = 300.0
-    allow_addresses: tuple[str, ...] = ()
+    allow_addresses: tuple[str | IPv4Network | IPv6Network, ...] = ()
     """Networks (CIDR) that may be reached although they are not globally routable."""
     allow_ports: frozenset[int] = frozenset()
     """Ports that may be used although they are on the Fetch standard's list of bad ports."""

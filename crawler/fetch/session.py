@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http.cookies import BaseCookie, SimpleCookie
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDict
 from yarl import URL
 
+from crawler.fetch.guard import Guard
 from crawler.fetch.options import FetchOptions
+from crawler.fetch.watch import Watch
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES = 32 * 1024  # Apache sends at most 8 KB, nginx 4 or 8; a Content-Security-Policy may need 16
 MAX_FIELDS = 512  # times MAX_FIELD_BYTES is a page's cap, so a head costs no more memory than a body
+MIN_IDLE = 64
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"  # what browsers send
 
 _NO_COOKIES: BaseCookie[str] = SimpleCookie()
@@ -37,10 +41,10 @@ class NoCookies(aiohttp.DummyCookieJar):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Tells when a connection is there, and gives out none on which the server spoke unasked."""
+    """Puts a guard on every connection, gives out none on which the server spoke unasked, and keeps few idle ones."""
 
-    def __init__(self, *, connected: Callable[[], None], resolver: aiohttp.abc.AbstractResolver, options: FetchOptions):
-        """`connected` is called in the task of the exchange. The resolver stays the caller's to close."""
+    def __init__(self, options: FetchOptions, watch: Watch, resolver: AbstractResolver) -> None:
+        """The resolver stays the caller's to close."""
         super().__init__(
             resolver=resolver,
             limit=0,  # the frontier limits; a second queue in here would spend the connect timeout waiting
@@ -50,21 +54,57 @@ class Connector(aiohttp.TCPConnector):
             keepalive_timeout=options.keepalive,
             ssl=options.verify_tls,
         )
-        self._on_connected = connected
+        self._watch = watch
+        self._idle: dict[Guard, None] = {}  # longest idle first
+        self._max_idle = max(MIN_IDLE, options.concurrency)
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         """Return a connection whose next response is the answer to `req`.
 
-        An idle connection may hold a response that nobody asked for; aiohttp would take it for the answer to the next
-        request (RFC 9112 9.3 lets a client close such a connection).
+        An idle connection may hold a response that nobody asked for, and aiohttp would take it for the answer; it is
+        closed instead. aiohttp calls this a second time when a connection broke before the response. That is right
+        for one that had been idle, which the server may close at any time (RFC 9112 9.3.1); on a new one it would be a
+        second request without the host's delay.
         """
+        exchange = self._watch.current()
+        again = exchange.guard is not None
+        if exchange.guard is not None and not exchange.guard.reused:
+            raise aiohttp.ServerDisconnectedError
         while True:
             connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            if protocol is not None and not protocol.should_close:
-                self._on_connected()
+            guard = self._guarded(connection)
+            if guard is not None and not (again and guard.reused):
+                self._watch.connected(exchange, guard)
                 return connection
             connection.close()
+
+    def _guarded(self, connection: Connection) -> Guard | None:
+        handler, transport = connection.protocol, connection.transport
+        if handler is None or transport is None or handler.should_close:
+            return None
+        guard = transport.get_protocol()
+        if isinstance(guard, Guard):
+            guard.reused = True
+            self._idle.pop(guard, None)
+        else:
+            guard = Guard(handler, transport, self._lost)
+        return guard
+
+    def finished(self, guard: Guard) -> None:
+        """Note that an exchange on this connection is over; close the longest idle connection when there are too many.
+
+        aiohttp keeps every connection for the keep-alive time, and a crawl of many hosts would run out of descriptors.
+        """
+        if guard.transport.is_closing():
+            return
+        self._idle[guard] = None
+        if len(self._idle) > self._max_idle:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.transport.close()
+
+    def _lost(self, guard: Guard) -> None:
+        self._idle.pop(guard, None)
 
 
 def open_session(options: FetchOptions, connector: Connector) -> aiohttp.ClientSession:

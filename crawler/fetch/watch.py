@@ -16,6 +16,7 @@ from enum import Enum, auto
 
 from aiohttp import StreamReader
 
+from crawler.fetch.guard import Guard
 from crawler.fetch.options import FetchOptions
 from crawler.frontier.reasons import Reason
 
@@ -35,7 +36,7 @@ class Phase(Enum):
 class Exchange:
     """One request under watch. Made and used by the task that runs it."""
 
-    __slots__ = ("began", "expired", "moved", "phase", "seen", "started", "stream", "task", "was_cancelling")
+    __slots__ = ("began", "expired", "guard", "moved", "phase", "seen", "started", "stream", "task", "was_cancelling")
 
     def __init__(self, task: asyncio.Task[object], now: float) -> None:
         self.task = task
@@ -46,6 +47,7 @@ class Exchange:
         self.moved = now  # last time a byte of the body was seen
         self.seen = 0
         self.stream: StreamReader | None = None
+        self.guard: Guard | None = None
         self.expired: Reason | None = None
 
     def claim(self) -> bool:
@@ -87,13 +89,18 @@ class Watch:
         """Take the exchange off the watch."""
         del self._running[exchange.task]
 
-    def connected(self) -> None:
-        """Note that the current task has its connection and is about to send its request."""
+    def current(self) -> Exchange:
+        """Return the exchange that the current task runs."""
         task = asyncio.current_task()
-        exchange = self._running.get(task) if task is not None else None
-        if exchange is not None:
-            exchange.phase = Phase.HEAD
-            exchange.began = self._loop.time()
+        assert task is not None
+        return self._running[task]
+
+    def connected(self, exchange: Exchange, guard: Guard) -> None:
+        """Note that the exchange has its connection and is about to send its request."""
+        guard.begin()
+        exchange.guard = guard
+        exchange.phase = Phase.HEAD
+        exchange.began = self._loop.time()
 
     def reading(self, exchange: Exchange, stream: StreamReader, phase: Phase) -> float:
         """Note that the head is there and the body is being read; return the time."""
@@ -102,6 +109,8 @@ class Watch:
         exchange.began = exchange.moved = now
         exchange.seen = stream.total_bytes
         exchange.stream = stream
+        if exchange.guard is not None:
+            exchange.guard.stream = stream
         return now
 
     def now(self) -> float:

@@ -1,0 +1,72 @@
+"""What stands between the socket and aiohttp's response parser, and sees every byte first.
+
+Three things can only be done here. A flood of interim responses (RFC 9110 15.2) is stopped inside the read in which it
+comes; a loop that first let aiohttp take them all in would stand still for more than a second. A body whose framing
+turns out to be broken wakes its reader at once; aiohttp closes the connection but leaves the reader waiting. And a
+connection says whether it ended in order or by reset, and whether it served a request before.
+
+`transport.set_protocol` is asyncio's own way to do this; the guard passes everything on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import StreamReader
+from aiohttp.http_exceptions import HttpProcessingError
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+MAX_INTERIM = 10
+
+
+class Guard(asyncio.Protocol):
+    """The protocol of one connection, in front of aiohttp's. Lives as long as the connection."""
+
+    __slots__ = ("_gone", "_handler", "_heads", "lost", "reused", "stream", "transport")
+
+    def __init__(self, handler: ResponseHandler, transport: asyncio.Transport, gone: Callable[[Guard], None]) -> None:
+        """Take the transport over; `gone` is called when the connection is lost."""
+        self._handler = handler
+        self._gone = gone
+        self._heads = 0
+        self.transport = transport
+        self.reused = False
+        self.lost: Exception | None = None
+        """What broke the connection, e.g. ConnectionResetError; None while it is open and after an orderly end."""
+        self.stream: StreamReader | None = None
+        """The body being read, if any."""
+        transport.set_protocol(self)
+
+    def begin(self) -> None:
+        """Note that a request is about to be sent."""
+        self._heads = 0
+        self.stream = None
+
+    def data_received(self, data: bytes) -> None:
+        handler = self._handler
+        waiting = len(handler)
+        handler.data_received(data)
+        self._heads += len(handler) - waiting
+        if self._heads > MAX_INTERIM + 1:
+            handler.set_exception(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
+            self.transport.abort()
+        if self.stream is not None and (error := handler.exception()) is not None and not self.stream.is_eof():
+            self.stream.set_exception(error)
+
+    def eof_received(self) -> None:
+        self._handler.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = exc
+        self._handler.connection_lost(exc)
+        self._gone(self)
+
+    def pause_writing(self) -> None:
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._handler.resume_writing()
