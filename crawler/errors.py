@@ -1,7 +1,7 @@
 """Errors of the crawler package, and the exit codes they lead to.
 
 CrawlError
-├── ConfigError    the configuration cannot be used; carries every problem found, each with key, line, value, rule, remedy
+├── ConfigError    the configuration cannot be used; carries every problem: key, line, value, rule, remedy
 ├── LockedError    another run holds the output directory
 └── StateError     the disk or the recorded state is in trouble: full, read-only, damaged, written by a newer version
 

@@ -11,8 +11,8 @@ from crawler.config import units
 from crawler.config.parsed import Parsed, Source, refuse
 
 MAX_PATTERN_CHARS: Final = 1000
-"""Patterns run on every link, in an engine that backtracks. The cap keeps them readable; what one can still cost is bounded
-by the text it sees (`crawler.frontier.scope`) and, in a worker, by `cpu.page_timeout`."""
+"""Patterns run on every link, in an engine that backtracks. The cap keeps them readable; what one can still cost is
+bounded by the text it sees (`crawler.frontier.scope`) and, in a worker, by `cpu.page_timeout`."""
 
 
 def _read_quantity(rule: str, parse: Callable[[str], Any], check: Callable[[Any], Any], above_zero: bool) -> Any:

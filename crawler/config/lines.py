@@ -1,7 +1,8 @@
 """On which line each key of a TOML file is: `tomllib` does not say.
 
-A scanner for text that `tomllib` has already accepted, so it checks nothing: it walks over keys, strings, arrays and inline
-tables and writes down where they start. What it cannot follow it leaves out; a problem is then shown without its line.
+A scanner for text that `tomllib` has already accepted, so it checks nothing: it walks over keys, strings, arrays and
+inline tables and writes down where they start. What it cannot follow it leaves out: a problem then shows the line of
+the table around it, or none.
 """
 
 import re

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from crawler.config import overrides as command_line
 from crawler.config import secrets
-from crawler.config.lines import lines_of
 from crawler.config.model import Config
 from crawler.config.parsed import KeyPath, Source
 from crawler.config.problems import Places, located, show_key
@@ -118,7 +117,7 @@ def _validate(raw: dict[str, Any], source: Source, places: Places) -> tuple[Conf
 
 
 def _prunable(path: KeyPath) -> KeyPath:
-    """Return the key whose absence makes the rest valid: a whole list, and all origins, because indexes must not move."""
+    """Return the key to leave out so that the rest is valid: a whole list, and all origins: indexes must not move."""
     return path[:1] if path[0] == "origin" else path[:2]
 
 

@@ -1,7 +1,8 @@
 """The configuration as a value: frozen, every default visible, unknown keys refused.
 
-`Config(job={"seeds": ["https://example.org/"]})` builds one in Python, where times may be plain seconds and sizes plain bytes;
-`crawler.config.load` builds one from a file. Either way values that break a rule raise one `ConfigError` with all of them.
+`Config(job={"seeds": ["https://example.org/"]})` builds one in Python, where times may be plain seconds and sizes
+plain bytes; `crawler.config.load` builds one from a file. Either way values that break a rule raise one `ConfigError`
+with all of them.
 """
 
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ class Config(Section):
         return dump(self)
 
     def scope_dump(self) -> dict[str, Any]:
-        """Return the part of the config that decides which URLs belong to the crawl: to be stored, and compared on resume."""
+        """Return what decides which URLs belong to the crawl, as the file has it: stored, and compared on resume."""
         return scope_dump(self.redacted())
 
     def scope_digest(self) -> str:
@@ -69,7 +70,7 @@ class Config(Section):
         if self.fetch.max_wire_bytes > self.cpu.queue_bytes:
             yield Finding(
                 ("fetch", "max_wire_bytes"),
-                f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}): a larger page could never be queued",
+                f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}), which could not hold the page",
                 value=format_size(self.fetch.max_wire_bytes),
                 others=(("cpu", "queue_bytes"),),
             )
@@ -98,7 +99,7 @@ class Config(Section):
     def _is_in_scope(self, url: str) -> bool:
         host = host_of(url)
         hosts, domains = self.scope.hosts, self.scope.domains
-        if not hosts and not domains or "*" in hosts or host in hosts:
+        if (not hosts and not domains) or "*" in hosts or host in hosts:
             return True
         return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 

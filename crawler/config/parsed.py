@@ -13,14 +13,13 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from crawler.errors import Problem
 
-
 KeyPath = tuple[str | int, ...]
 """Where a value is in a parsed file: `("job", "seeds", 2)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the values come from. Every validator gets it as pydantic's context; values from Python come without one."""
+    """Where the values come from. Validators get it as pydantic's context; values from Python come without one."""
 
     base: Path
     """Folder that relative paths start from."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -124,7 +123,7 @@ def located(
 
 def may_be_secret(path: KeyPath) -> bool:
     """Tell whether the value at `path` may be a credential, also one written where it does not belong."""
-    return path[0] == "origin" and path[-1] != "url" or path[:2] in (("fetch", "headers"), ("fetch", "proxy"))
+    return (path[0] == "origin" and path[-1] != "url") or path[:2] in (("fetch", "headers"), ("fetch", "proxy"))
 
 
 def _placed(finding: Finding | Problem, path: KeyPath, places: Places) -> tuple[Sequence[KeyPath], Problem]:

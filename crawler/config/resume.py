@@ -1,4 +1,4 @@
-"""What may not change between a run and the run that resumes it: which URLs belong to the crawl and which are the same page.
+"""What may not change before a crawl is resumed: which URLs belong to it, and which of them are the same page.
 
 Everything else (speed, limits, politeness, output) may differ from run to run.
 """

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from crawler.config.model import Config
-
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a config file."""

@@ -1,8 +1,8 @@
 """Secrets of a file: never written in it, taken from the environment or from files of their own.
 
-`"${TOKEN}"`, `"Bearer ${TOKEN}"`, `{ file = "token.txt" }` and `"file:token.txt"` are the ways to name one. Only the keys that may hold a secret are
-looked at (headers, cookies and basic_auth of an origin, and fetch.proxy); anywhere else `${` is plain text. A resolved secret
-is wrapped at once, so that no later message can show it.
+`"${TOKEN}"`, `"Bearer ${TOKEN}"`, `{ file = "token.txt" }` and `"file:token.txt"` are the ways to name one. Only the
+keys that may hold a secret are looked at (headers, cookies and basic_auth of an origin, and fetch.proxy); anywhere else
+`${` is plain text. A resolved secret is wrapped at once, so that no later message can show it.
 """
 
 import re

@@ -30,7 +30,7 @@ class Section(BaseModel):
             # Not chained: the original carries every input, secrets included.
             raise ConfigError(problems_of(exc, type(self))) from None
 
-    # Tells pydantic that nested validation need not call this __init__ (RootModel does the same): it would lose the context.
+    # Nested validation need not call this __init__, which would lose the context; RootModel says it the same way.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def findings(self) -> Iterator[Finding]:

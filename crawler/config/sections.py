@@ -1,6 +1,7 @@
 """The sections of the config: every key with its kind, default, meaning and the rules that tie it to its neighbours.
 
-The descriptions are the one source of docs/configuration.md and the JSON Schema; a test holds sample_config.toml to them.
+The descriptions are the one source of the tables in docs/configuration.md and of the JSON Schema; a test holds
+sample_config.toml to the keys and defaults.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,7 +64,7 @@ class Job(Section):
     out: FilePath = Field(
         Path("out"),
         validate_default=True,
-        description="Folder for records and state, relative to the folder of this file. The same folder resumes the same crawl.",
+        description="Folder for records and state, seen from this file. The same folder resumes the same crawl.",
     )
     max_pages: Count | None = Field(None, description="Stop after this many records, in all runs together.")
     max_time: Time | None = Field(None, description="Stop after this time, each run for itself.")
@@ -93,7 +94,8 @@ class Scope(Section):
 
     hosts: tuple[Host, ...] = Field(
         (),
-        description='Hosts to crawl, without scheme and port. Without hosts and domains: the hosts of the seeds. "*" is every host.',
+        description="Hosts to crawl, without scheme and port; the hosts of the seeds when domains is empty too. "
+        '"*" is every host.',
     )
     domains: tuple[Domain, ...] = Field(
         (), description="Domains to crawl with every host below them; public suffixes are refused."
@@ -141,7 +143,7 @@ class Fetch(Section):
     user_agent: Text = Field(
         default_factory=default_user_agent,
         min_length=1,
-        description="User-Agent header; robots.txt is read for its product name. Name yourself and a page about your crawl.",
+        description="User-Agent header and name for robots.txt. Say who you are and where to read about it.",
     )
     headers: Mapping[HeaderName, Text] = Field(
         {}, description="Headers sent to every origin. Credentials are refused here: see [[origin]]."
@@ -262,7 +264,7 @@ class Parse(Section):
     max_text_chars: Natural = Field(2_000_000, description="Longest visible text of one page, in characters.")
     outlinks: Literal["anchors", "pages", "all"] = Field(
         "pages",
-        description='Links kept in the record: "anchors" (a, area), "pages" (also frames, refresh, canonical and the like), '
+        description='Links kept in the record: "anchors" (a, area), "pages" (also frames, refresh, canonical), '
         '"all" (also images, scripts, styles, media).',
     )
     follow: Literal["anchors", "pages", "all"] = Field(
@@ -296,7 +298,7 @@ class Output(Section):
     )
     durability: Literal["full", "fast"] = Field(
         "full",
-        description='"full" syncs outputs to the disk before each commit; "fast" may lose the last second on a power cut.',
+        description='"full" syncs outputs before each commit; "fast" may lose the last second in a power cut.',
     )
     commit_interval: Time = Field(0.2, description="Longest time between two commits while pages come in.")
 

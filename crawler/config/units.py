@@ -1,7 +1,7 @@
 """Sizes and times as people write them: "16MiB", "500ms".
 
-A size becomes whole bytes, a time becomes seconds. Decimal and binary prefixes mean what IEC 80000-13 says (1 kB = 1000 B,
-1 KiB = 1024 B); a bare "16M" is refused because half of its readers take it for the other one.
+A size becomes whole bytes, a time becomes seconds. Decimal and binary prefixes mean what IEC 80000-13 says (1 kB is
+1000 B, 1 KiB is 1024 B); a bare "16M" is refused because half of its readers take it for the other one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIZE = re.compile(SIZE_PATTERN, re.ASCII)
 
 
 def parse_time(text: str) -> float:
-    """Return the seconds that `text` says, e.g. 0.5 for "500ms". Raise ValueError when it says none or above ten years."""
+    """Return the seconds that `text` says, e.g. 0.5 for "500ms"; raise ValueError for none or more than ten years."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(text)
@@ -48,7 +48,7 @@ def checked_seconds(seconds: float) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """Return the shortest exact spelling: `parse_time(format_time(x)) == x` for whole nanoseconds below a million years."""
+    """Return a short exact spelling: `parse_time(format_time(x)) == x` for times in whole nanoseconds."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= length and seconds % length == 0:
             return f"{int(seconds // length)}{unit}"
@@ -61,7 +61,7 @@ def format_time(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that `text` says, e.g. 1536 for "1.5KiB". Raise ValueError when it says none, or part of a byte."""
+    """Return the bytes that `text` says, e.g. 1536 for "1.5KiB"; raise ValueError for none or part of a byte."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(text)

@@ -11,11 +11,11 @@ from crawler.config.parsed import Parsed, Source, refuse
 from pipelines.url import canonicalize, host_of, origin_of
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
-_SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|password|passwd|credential|session|api-?key|access-?key|signature")
+_SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|passw|credential|session|api-?key|access-?key|signature")
 _OWN_HEADERS: Final = {
     "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
 }  # fmt: skip
-"""Framing and routing belong to the client; a wrong one makes a request that two servers read in two ways (RFC 9112 11.2)."""
+"""Framing and routing are the client's: a wrong one makes a request that two servers read differently (RFC 9112 11.2)."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -35,14 +35,18 @@ def _parse_url(raw: Any, example: str, *, show: bool = True) -> URL:
     try:
         url = URL(raw)
     except ValueError:
-        hint = f'did you mean "https://{raw}"?' if "://" not in raw and canonicalize(f"https://{raw}") else ""
-        raise refuse("expected an http or https URL", hint, show=show) from None
+        raise refuse("expected an http or https URL", _with_scheme(raw) if show else "", show=show) from None
     if url.protocol not in ("http:", "https:"):
-        remedy = "serve the folder with a web server (python -m http.server)" if url.protocol == "file:" else ""
-        elif "://" not in raw and canonicalize(f"https://{raw}"):
-            remedy = f'did you mean "https://{raw}"?'  # example.org:8080 reads as the scheme "example.org"
-        raise refuse("expected an http or https URL", remedy, show=show)
+        if url.protocol == "file:":
+            hint = "serve the folder with a web server (python -m http.server)"
+        else:  # example.org:8080 reads as the scheme "example.org"
+            hint = _with_scheme(raw)
+        raise refuse("expected an http or https URL", hint, show=show)
     return url
+
+
+def _with_scheme(raw: str) -> str:
+    return f'did you mean "https://{raw}"?' if "://" not in raw and canonicalize(f"https://{raw}") else ""
 
 
 def read_seed(raw: Any, source: Source) -> str:
@@ -158,7 +162,10 @@ Seed = Annotated[str, Parsed(read_seed, "URL", {"type": "string", "format": "uri
 Host = Annotated[str, Parsed(_read_host, "host", {"type": "string", "examples": ["example.org"]})]
 Domain = Annotated[str, Parsed(_read_domain, "domain", {"type": "string", "examples": ["example.org"]})]
 OriginUrl = Annotated[str, Parsed(_read_origin, "origin", {"type": "string", "examples": ["https://example.org"]})]
-Proxy = Annotated[str, Parsed(_read_proxy, "proxy URL", {"type": "string", "examples": ["http://proxy:3128"]}, redact_url, is_hidden=True)]
+Proxy = Annotated[
+    str,
+    Parsed(_read_proxy, "proxy URL", {"type": "string", "examples": ["http://proxy:3128"]}, redact_url, is_hidden=True),
+]
 Cidr = Annotated[Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]})]
 HeaderName = Annotated[str, Parsed(_read_header_name, "header name", {"type": "string"})]
 RecordedHeader = Annotated[str, Parsed(_read_recorded_header, "header name", {"type": "string"})]
