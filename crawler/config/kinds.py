@@ -1,6 +1,7 @@
 """The plain kinds of values: counts, times, sizes, regular expressions, paths, text, secrets."""
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -35,7 +36,7 @@ def _time(*, above_zero: bool) -> Parsed:
     bound = "above 0" if above_zero else "of 0 or more"
     rule = f'expected a time {bound} with unit ("10s", "2m")'
     read = _read_quantity(rule, units.parse_time, units.checked_seconds, above_zero)
-    schema = {"type": "string", "pattern": units.TIME_PATTERN, "examples": ["500ms", "10s", "2m", "24h"]}
+    schema = _quantity_schema(units.TIME_PATTERN, ["500ms", "10s", "2m", "24h"], above_zero)
     return Parsed(read, "time", schema, units.format_time)
 
 
@@ -43,8 +44,15 @@ def _size(*, above_zero: bool) -> Parsed:
     bound = "above 0" if above_zero else "of 0 or more"
     rule = f'expected a size {bound} with unit ("500kB", "16MiB")'
     read = _read_quantity(rule, units.parse_size, units.checked_size, above_zero)
-    schema = {"type": "string", "pattern": units.SIZE_PATTERN, "examples": ["100B", "500kB", "16MiB"]}
+    schema = _quantity_schema(units.SIZE_PATTERN, ["100B", "500kB", "16MiB"], above_zero)
     return Parsed(read, "size", schema, units.format_size)
+
+
+def _quantity_schema(pattern: str, examples: list[str], above_zero: bool) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "pattern": pattern, "examples": examples}
+    if not above_zero:  # zero needs no unit
+        schema |= {"type": ["string", "integer"], "minimum": 0, "maximum": 0}
+    return schema
 
 
 def _read_pattern(raw: Any, source: Source) -> str:
@@ -57,7 +65,11 @@ def _read_pattern(raw: Any, source: Source) -> str:
     if len(raw) > MAX_PATTERN_CHARS:
         raise refuse(f"expected a regular expression of at most {MAX_PATTERN_CHARS} characters", "split it in two")
     try:
-        re.compile(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(raw)
+    except FutureWarning as exc:
+        raise refuse(f"expected a regular expression that will mean the same in later Pythons ({exc})") from None
     except re.error as exc:
         where = "" if exc.pos is None else f" at character {exc.pos + 1}"
         raise refuse(f"expected a regular expression ({exc.msg}{where})") from None
@@ -84,6 +96,13 @@ def read_text(raw: Any, source: Source) -> str:
     return raw
 
 
+def _read_line(raw: Any, source: Source) -> str:
+    text = read_text(raw, source)
+    if not text.strip():
+        raise refuse("expected text that is not empty")
+    return text
+
+
 def _read_secret(raw: Any, source: Source) -> SecretStr:
     secret = SecretStr(raw) if isinstance(raw, str) else raw
     if not isinstance(secret, SecretStr) or not secret.get_secret_value():
@@ -93,11 +112,16 @@ def _read_secret(raw: Any, source: Source) -> SecretStr:
     return secret
 
 
-_FILE_TABLE = {
-    "type": "object",
-    "properties": {"file": {"type": "string"}},
-    "required": ["file"],
-    "additionalProperties": False,
+SECRET_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string"}},
+            "required": ["file"],
+            "additionalProperties": False,
+        },
+    ]
 }
 
 Count = Annotated[int, Strict(), Field(ge=1, le=2**53)]
@@ -109,9 +133,7 @@ TimeOrZero = Annotated[float, _time(above_zero=False)]
 Size = Annotated[int, _size(above_zero=True)]
 SizeOrZero = Annotated[int, _size(above_zero=False)]
 Regex = Annotated[str, Parsed(_read_pattern, "regular expression", {"type": "string", "format": "regex"})]
-FilePath = Annotated[Path, Parsed(_read_path, "path", {"type": "string", "minLength": 1})]
+FilePath = Annotated[Path, Parsed(_read_path, "path", {"type": "string", "minLength": 1}, is_plain=False)]
 Text = Annotated[str, Parsed(read_text, "text", {"type": "string"})]
-Secret = Annotated[
-    SecretStr,
-    Parsed(_read_secret, "secret", {"anyOf": [{"type": "string", "minLength": 1}, _FILE_TABLE]}, lambda _: "***"),
-]
+Line = Annotated[str, Parsed(_read_line, "text", {"type": "string", "minLength": 1})]
+Secret = Annotated[SecretStr, Parsed(_read_secret, "secret", SECRET_SCHEMA, lambda _: "***", is_plain=False)]

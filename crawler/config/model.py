@@ -70,7 +70,7 @@ class Config(Section):
         if self.fetch.max_wire_bytes > self.cpu.queue_bytes:
             yield Finding(
                 ("fetch", "max_wire_bytes"),
-                f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}), which could not hold the page",
+                f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}), too small for the page",
                 value=format_size(self.fetch.max_wire_bytes),
                 others=(("cpu", "queue_bytes"),),
             )

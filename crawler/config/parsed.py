@@ -71,18 +71,14 @@ class Parsed:
     """JSON Schema of the form in the file."""
     show: Callable[[Any], Any] = str
     """From the value back to the form in the file, secrets hidden."""
-    is_hidden: bool = False
-    """Dumps and the printed form show `show(value)` instead of the value."""
+    is_plain: bool = True
+    """The value is text or a number; otherwise `model_dump_json` writes its `str()`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            lambda raw, info: self.read(raw, source_of(info)), serialization=self._serialization(source)
+            lambda raw, info: self.read(raw, source_of(info)),
+            serialization=None if self.is_plain else core_schema.to_string_ser_schema(when_used="json"),
         )
-
-    def _serialization(self, source: Any) -> "core_schema.SerSchema | None":  # a string at run time
-        if self.is_hidden:
-            return core_schema.plain_serializer_function_ser_schema(self.show)
-        return None if source in (int, float, str) else core_schema.to_string_ser_schema(when_used="json")
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return dict(self.schema)

@@ -19,9 +19,8 @@ from crawler.config.web import is_secret_name
 MAX_FILE_BYTES: Final = 64 * 1024
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REMEDY: Final = 'write "${NAME}" and set that variable, or { file = "path" }'
-_PLACEHOLDER: Final = SecretStr(
-    "user:password"
-)  # stands in for what could not be resolved, so that it is reported once
+_PLACEHOLDER: Final = SecretStr("http://unresolved")
+"""Stands in for what could not be resolved, and is right for each of these keys, so that the trouble is reported once."""
 
 
 class _Slot(NamedTuple):
@@ -42,10 +41,7 @@ def resolve(raw: Mapping[str, Any], source: Source, environ: Mapping[str, str]) 
             _resolve(slot, source, environ)
         except _Unusable as exc:
             findings.append(Finding(slot.path, exc.rule, exc.remedy))
-            if slot.path[:2] == ("fetch", "proxy"):
-                del slot.table[slot.name]
-            else:
-                slot.table[slot.name] = _PLACEHOLDER
+            slot.table[slot.name] = _PLACEHOLDER
     return findings
 
 
@@ -68,7 +64,7 @@ def _resolve(slot: _Slot, source: Source, environ: Mapping[str, str]) -> None:
         raise _Unusable("expected a secret from outside, found one in the file", _REMEDY)
     else:
         secret = _VARIABLE.sub(lambda match: _variable(match[1], environ), written)
-    slot.table[slot.name] = secret if slot.path[:2] == ("fetch", "proxy") else SecretStr(secret)
+    slot.table[slot.name] = SecretStr(secret)
 
 
 def _slots(raw: Mapping[str, Any]) -> Iterator[_Slot]:

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from crawler.config.parsed import Finding, refuse_all
 from crawler.config.problems import problems_of
-from crawler.config.tree import kind_of
 from crawler.errors import ConfigError
 
 
@@ -42,8 +41,3 @@ class Section(BaseModel):
         if found := list(self.findings()):
             raise refuse_all(found)
         return self
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            kind = kind_of(type(self).model_fields[name]) if name and value is not None else None
-            yield name, kind.show(value) if kind and kind.is_hidden else value

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from crawler.config.kinds import (
     Count,
     FilePath,
+    Line,
     Natural,
     Ratio,
     Regex,
@@ -119,7 +120,7 @@ class Scope(Section):
 class Url(Section):
     """Which URLs are the same page, beyond the WHATWG standard."""
 
-    drop_query_keys: tuple[Text, ...] = Field((), description='Query keys to remove, as globs: "utm_*".')
+    drop_query_keys: tuple[Line, ...] = Field((), description='Query keys to remove, as globs: "utm_*".')
     sort_query: Switch = Field(False, description="Sort the query by key: right only for sites that do not mind.")
 
 
@@ -140,9 +141,8 @@ class Fetch(Section):
     """How pages are fetched."""
 
     concurrency: Annotated[Count, Field(le=10_000)] = Field(64, description="Fetches at a time, over all hosts.")
-    user_agent: Text = Field(
+    user_agent: Line = Field(
         default_factory=default_user_agent,
-        min_length=1,
         description="User-Agent header and name for robots.txt. Say who you are and where to read about it.",
     )
     headers: Mapping[HeaderName, Text] = Field(

@@ -8,13 +8,14 @@ from crawler.config.parsed import Source
 from crawler.config.problems import show_value
 from crawler.config.web import read_seed
 from crawler.errors import Problem
+from pipelines.url import CanonicalUrl
 
 MAX_BYTES = 256 * 1024**2
 MAX_PROBLEMS = 20
 """A file of something else has as many bad lines as it has lines; twenty tell the story."""
 
 
-def read_seeds(path: Path, source: Source) -> tuple[list[str], list[Problem]]:
+def read_seeds(path: Path, source: Source) -> tuple[list[CanonicalUrl], list[Problem]]:
     """Return the canonical URLs of a file and what is wrong with it, each problem with its line."""
     name = str(path)
     try:
@@ -31,8 +32,8 @@ def read_seeds(path: Path, source: Source) -> tuple[list[str], list[Problem]]:
     return _parse(lines, name, source)
 
 
-def _parse(lines: list[bytes], name: str, source: Source) -> tuple[list[str], list[Problem]]:
-    seeds: list[str] = []
+def _parse(lines: list[bytes], name: str, source: Source) -> tuple[list[CanonicalUrl], list[Problem]]:
+    seeds: list[CanonicalUrl] = []
     problems: list[Problem] = []
     bad = 0
     for number, raw in enumerate(lines, start=1):

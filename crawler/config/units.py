@@ -74,11 +74,12 @@ def parse_size(text: str) -> int:
     return checked_size(size)
 
 
-def checked_size(size: int) -> int:
-    """Return `size`; raise ValueError when it is negative or more than SQLite can hold."""
-    if not 0 <= size <= MAX_SIZE:
+def checked_size(size: float) -> int:
+    """Return `size` as an int; raise ValueError for a negative number, part of a byte or more than SQLite can hold."""
+    whole = int(size)
+    if whole != size or not 0 <= whole <= MAX_SIZE:
         raise ValueError(size)
-    return size
+    return whole
 
 
 def format_size(size: int) -> str:

@@ -5,17 +5,18 @@ import re
 from typing import Annotated, Any, Final
 
 from ada_url import URL
+from pydantic import SecretStr
 
-from crawler.config.kinds import read_text
+from crawler.config.kinds import SECRET_SCHEMA, read_text
 from crawler.config.parsed import Parsed, Source, refuse
-from pipelines.url import canonicalize, host_of, origin_of
+from pipelines.url import CanonicalUrl, canonicalize, host_of, origin_of
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 _SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|passw|credential|session|api-?key|access-?key|signature")
 _OWN_HEADERS: Final = {
     "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
 }  # fmt: skip
-"""Framing and routing are the client's: a wrong one makes a request that two servers read differently (RFC 9112 11.2)."""
+"""Framing and routing are the client's: a wrong one makes a request that two servers read in two ways (RFC 9112 11)."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -49,7 +50,7 @@ def _with_scheme(raw: str) -> str:
     return f'did you mean "https://{raw}"?' if "://" not in raw and canonicalize(f"https://{raw}") else ""
 
 
-def read_seed(raw: Any, source: Source) -> str:
+def read_seed(raw: Any, source: Source) -> CanonicalUrl:
     """Return the canonical URL of a seed."""
     url = _parse_url(raw, "https://example.org/")
     if url.username or url.password:
@@ -109,17 +110,18 @@ def _read_origin(raw: Any, source: Source) -> str:
     return str(url.origin)
 
 
-def _read_proxy(raw: Any, source: Source) -> str:
-    url = _parse_url(raw, "http://proxy.example.org:3128", show=False)
+def _read_proxy(raw: Any, source: Source) -> SecretStr:
+    url = _parse_url(
+        raw.get_secret_value() if isinstance(raw, SecretStr) else raw, "http://proxy.example.org:3128", show=False
+    )
     if url.pathname not in ("", "/") or url.search or url.hash:
         raise refuse("expected scheme, host and port of a proxy, without a path", show=False)
-    return str(url.href)
+    return SecretStr(url.href)
 
 
-def redact_url(url: str) -> str:
-    """Return the URL with user and password replaced by asterisks."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://***@{rest.rpartition('@')[2]}" if "@" in rest else url
+def _show_proxy(proxy: SecretStr) -> str:
+    scheme, _, rest = proxy.get_secret_value().partition("://")
+    return f"{scheme}://***@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}://{rest}"
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -158,15 +160,17 @@ def _read_stage(raw: Any, source: Source) -> str:
     return raw
 
 
-Seed = Annotated[str, Parsed(read_seed, "URL", {"type": "string", "format": "uri"})]
+Seed = Annotated[CanonicalUrl, Parsed(read_seed, "URL", {"type": "string", "format": "uri"})]
 Host = Annotated[str, Parsed(_read_host, "host", {"type": "string", "examples": ["example.org"]})]
 Domain = Annotated[str, Parsed(_read_domain, "domain", {"type": "string", "examples": ["example.org"]})]
 OriginUrl = Annotated[str, Parsed(_read_origin, "origin", {"type": "string", "examples": ["https://example.org"]})]
 Proxy = Annotated[
-    str,
-    Parsed(_read_proxy, "proxy URL", {"type": "string", "examples": ["http://proxy:3128"]}, redact_url, is_hidden=True),
+    SecretStr,
+    Parsed(_read_proxy, "proxy URL", SECRET_SCHEMA, _show_proxy, is_plain=False),
 ]
-Cidr = Annotated[Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]})]
+Cidr = Annotated[
+    Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]}, is_plain=False)
+]
 HeaderName = Annotated[str, Parsed(_read_header_name, "header name", {"type": "string"})]
 RecordedHeader = Annotated[str, Parsed(_read_recorded_header, "header name", {"type": "string"})]
 StageName = Annotated[str, Parsed(_read_stage, "module:function", {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"})]
