@@ -174,9 +174,10 @@ def _http_date(value: str) -> float | None:
         if match is None or match["month"].lower() not in _MONTHS:
             continue
         year, month = int(match["year"]), _MONTHS.index(match["month"].lower()) + 1
-        if year < 100:
+        if len(match["year"]) == 2:
             year += 1900 if year >= 70 else 2000
-        second = min(int(match["second"]), 59)  # a leap second is written 60
+        second = int(match["second"])
+        second -= second == 60  # a leap second, which datetime does not know
         try:
             moment = datetime(
                 year, month, int(match["day"]), int(match["hour"]), int(match["minute"]), second, tzinfo=UTC

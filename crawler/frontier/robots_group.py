@@ -11,11 +11,10 @@ import re
 from math import inf
 from typing import Final, NamedTuple
 
-
 MAX_WILDCARDS: Final = 5000
-"""Every `*` in our rules costs half a microsecond for each URL asked about. Sites have some hundreds; 512 KiB hold enough
-to stop the event loop for 80 ms. Beyond this, rules end at their first `*` and nothing is allowed expressly: that forbids
-more than the site did, never less."""
+"""Every `*` in our rules costs half a microsecond for each URL asked about. Sites have some hundreds; 512 KiB hold
+enough to stop the event loop for 80 ms. Beyond this, rules end at their first `*` and nothing is allowed expressly:
+that forbids more than the site did, never less."""
 
 
 class Group(NamedTuple):
