@@ -23,7 +23,7 @@ class PoolExecutor(Executor):
         self._is_shut = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn(*args, **kwargs)` in a worker; raises what `WorkerPool.submit` raises, RuntimeError after `shutdown`."""
+        """Run `fn(*args, **kwargs)` in a worker; raises RuntimeError after `shutdown`."""
         if self._is_shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future = self._submit(fn, args, kwargs, self._deadline)

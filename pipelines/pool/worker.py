@@ -25,6 +25,10 @@ BOOTSTRAP = "import sys; sys.path[:] = sys.argv[6:]; from pipelines.pool.worker 
 """What the interpreter is started with; the arguments are those of `main`."""
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+KEPT_BYTES = 64 << 20
+"""Free memory that stays with the worker. Otherwise malloc gives a batch's memory back to the kernel after each task, and
+the page faults of the next one cost more than its transport (1.3 ms for 2 MB)."""
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -55,7 +59,11 @@ def _settle(fd: int, token: int, parent: int, nice: int) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if hasattr(libc, "mallopt"):  # glibc; not musl
+            libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+            libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     for inherited in (fd, token):
