@@ -62,13 +62,28 @@ class Link(NamedTuple):
     """The rel attribute, as written."""
 
 
+class Target:
+    """A URL that pages of this crawl link to, canonical once, judged once; kept by the worker, shared between pages."""
+
+    __slots__ = ("fingerprint", "host", "is_judged", "is_reported", "priority", "reason", "url")
+
+    def __init__(self, url: str, fingerprint: int, reason: str | None = None) -> None:
+        self.url = url
+        self.fingerprint = fingerprint
+        self.reason = reason  # why scope refuses it; None while not judged and when admitted
+        self.is_judged = reason is not None
+        self.is_reported = False  # this worker has handed it to the frontier
+        self.host = ""
+        self.priority = 0
+
+
 class Document:
     """One page at work in a worker: the stages fill it in, in order. Not shared, not kept."""
 
     __slots__ = (
-        "body", "canonical", "charset", "charset_source", "content_type", "description", "error", "flags", "headings",
-        "headers", "is_html", "lang", "links", "mime", "page", "record", "robots", "sha256", "simhash", "sniffed",
-        "text", "text_sha256", "title", "tree", "truncated",
+        "body", "canonical", "charset", "charset_source", "content_type", "description", "detail", "error", "flags",
+        "follow", "headings", "headers", "is_html", "lang", "markup", "mime", "other_links", "outlinks", "page", "record",
+        "robots", "sha256", "simhash", "sniffed", "text", "text_sha256", "title", "tree", "truncated",
     )  # fmt: skip
 
     def __init__(self, page: Page) -> None:
@@ -84,6 +99,7 @@ class Document:
         self.is_html = False  # decode: the parse stage reads it as HTML
         self.charset: str | None = None  # decode: WHATWG name, None for what is not text
         self.charset_source: str | None = None  # decode: bom, header, meta, default
+        self.markup: bytes | None = None  # decode: text as UTF-8, the very `body` where that is UTF-8; None for binary
         self.tree: LexborHTMLParser | None = None  # parse
         self.title: str | None = None
         self.description: str | None = None
@@ -92,13 +108,25 @@ class Document:
         self.robots: tuple[str, ...] = ()  # parse: directives of meta robots and X-Robots-Tag, lower case, sorted
         self.headings: list[tuple[int, str]] = []
         self.text: str | None = None  # parse: visible text, white space collapsed
-        self.links: list[Link] = []
+        self.outlinks: list[
+            tuple[str, str, str, str]
+        ] = []  # parse: the fields of `Link`, plain because pages have hundreds
+        self.follow: list[Target] = []  # parse: where of these the crawl may go on
+        self.other_links = (
+            0  # parse: links that are no web addresses (mailto:, javascript:, data:): counted, not listed
+        )
         self.sha256: str = ""  # hash: of the decoded body, hex
         self.text_sha256: str | None = None
         self.simhash: int | None = None  # hash: unsigned 64 bit
         self.flags: list[str] = []  # anything a reader should know: "unknown_coding", "type_mismatch", …
         self.error: str | None = None  # a named reason that makes this page a failure instead of a record
+        self.detail = ""  # for a person: more about the error
         self.record: dict[str, Any] = {}  # further keys of the record, from the user's own stages
+
+    @property
+    def links(self) -> list[Link]:
+        """The outlinks as named tuples: made on each call, for stages that read them."""
+        return [Link(*row) for row in self.outlinks]
 
 
 class Processed(NamedTuple):
@@ -123,3 +151,5 @@ class Processed(NamedTuple):
     truncated: str | None = None
     body_bytes: int = 0
     """Length of the decoded body."""
+    other_links: int = 0
+    """Links that are no web addresses (mailto:, javascript:, data:): counted, not listed."""

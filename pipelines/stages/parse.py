@@ -1,0 +1,160 @@
+"""Title, description, language, headings, visible text, robots directives and outlinks of a page.
+
+HTML is parsed by lexbor, which builds the tree that the HTML Standard prescribes. The text is what a reader of the body
+could see: without script, style and noscript, white space collapsed, a space between any two elements.
+"""
+
+from __future__ import annotations
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from pipelines.page import Document
+from pipelines.stages.links import LinkSets, Rows
+from pipelines.stages.options import StageOptions
+from pipelines.stages.outline import LEVELS, WITHOUT_EVENTS, Outline, visible_text
+from pipelines.stages.pointers import css_urls, link_field, refresh_url
+from pipelines.stages.robots import header_directives, is_nofollow, meta_directives
+from pipelines.stages.targets import Folder, Targets, resolve_base
+from pipelines.url import canonicalize
+
+MAX_TITLE_CHARS = 2000
+MAX_DESCRIPTION_CHARS = 5000
+MAX_LANG_CHARS = 100
+MAX_HEADING_CHARS = 500
+MAX_HEADINGS = 1000
+MAX_DIRECTIVES = 50
+
+
+class Parse:
+    """The parse stage. Holds what its worker remembers of URLs, so one instance serves one crawl in one process."""
+
+    def __init__(self, options: StageOptions, targets: Targets) -> None:
+        self._options = options
+        self._targets = targets
+        self._sets = LinkSets(options)
+        self._keep_tree = bool(options.stages)
+
+    def __call__(self, doc: Document) -> None:
+        directives: set[str] = set()
+        if field := doc.headers.get("x-robots-tag"):
+            directives = header_directives(field, self._options.robots_agent)
+        if doc.is_html and doc.markup is not None:
+            self._html(doc, doc.markup, directives)
+        else:
+            folder = self._targets.folder_of(doc.page.url)
+            rows = Rows(self._options.max_links)
+            if doc.markup is not None:
+                self._plain(doc, doc.markup, folder, rows)
+            self._header_links(doc, folder, rows)
+            self._finish(doc, rows, directives)
+
+    def _html(self, doc: Document, markup: bytes, directives: set[str]) -> None:
+        tree = doc.tree = LexborHTMLParser(markup, options=WITHOUT_EVENTS)
+        outline = Outline(tree)
+        base = doc.page.url
+        for node in outline.bases:
+            href = node.attributes.get("href", _ABSENT)
+            if href is not _ABSENT:
+                base = resolve_base(href or "", base)
+                break
+        folder = self._targets.folder_of(base)
+        rows = Rows(self._options.max_links)
+        self._sets.collect(doc, outline, folder, rows)
+        self._metas(doc, outline.metas, directives, folder, rows)
+        self._header_links(doc, folder, rows)
+        self._describe(doc, outline, base)
+        # Last, because it takes elements out of the tree.
+        self._text(doc, visible_text(tree, outline.hidden, keep=self._keep_tree))
+        self._finish(doc, rows, directives)
+        if not self._keep_tree:
+            doc.tree = None
+
+    def _describe(self, doc: Document, outline: Outline, base: str) -> None:
+        if outline.titles:
+            doc.title = _first_title(outline.titles)
+        if outline.html is not None:
+            attributes = outline.html.attributes
+            lang = attributes.get("lang") or attributes.get("xml:lang")
+            doc.lang = lang.strip()[:MAX_LANG_CHARS] or None if lang else None
+        for node in outline.links:
+            attributes = node.attributes
+            rel = attributes.get("rel")
+            if rel and "canonical" in rel.lower().split() and (href := attributes.get("href")):
+                doc.canonical = canonicalize(href, base)
+                break
+        doc.headings = [
+            (LEVELS[node.tag_id], " ".join(node.text_lexbor().split())[:MAX_HEADING_CHARS])
+            for node in outline.headings[:MAX_HEADINGS]
+        ]
+
+    def _metas(self, doc: Document, metas: list[LexborNode], directives: set[str], folder: Folder, rows: Rows) -> None:
+        agent = self._options.robots_agent
+        for node in metas:
+            attributes = node.attributes
+            content = attributes.get("content")
+            if not content:
+                continue
+            if name := attributes.get("name"):
+                name = name.lower()
+                if name == "description":
+                    doc.description = doc.description or " ".join(content.split())[:MAX_DESCRIPTION_CHARS] or None
+                elif name == "robots" or (agent and name == agent):
+                    directives |= meta_directives(content)
+            elif (pragma := attributes.get("http-equiv")) and self._sets.has_pages:
+                if pragma.lower() == "refresh" and (url := refresh_url(content)):
+                    rows.add(folder, url, "meta[refresh]")
+
+    def _plain(self, doc: Document, markup: bytes, folder: Folder, rows: Rows) -> None:
+        text = markup.decode("utf-8", "replace")
+        if doc.mime == "text/css":
+            if self._sets.has_all:
+                for url in css_urls(text):
+                    rows.add(folder, url, "css")
+        else:
+            self._text(doc, text.split())
+
+    def _text(self, doc: Document, words: list[str]) -> None:
+        text = " ".join(words)
+        if len(text) > self._options.max_text_chars:
+            text = text[: self._options.max_text_chars]
+            doc.flags.append("text_truncated")
+        doc.text = text
+
+    def _header_links(self, doc: Document, folder: Folder, rows: Rows) -> None:
+        if not self._sets.has_pages:
+            return
+        headers = doc.headers
+        # Header fields are relative to the page, not to <base> (RFC 8288 3.2)
+        if field := headers.get("link"):
+            here = self._targets.folder_of(doc.page.url)
+            for link in link_field(field):
+                if self._sets.has_all or self._sets.is_page_rel(link.rel, link.type):
+                    rows.add(here, link.url, "header[link]", rel=link.rel)
+                if doc.canonical is None and "canonical" in link.rel.split():
+                    doc.canonical = canonicalize(link.url, doc.page.url)
+        if (field := headers.get("refresh")) and (url := refresh_url(field)):
+            rows.add(self._targets.folder_of(doc.page.url), url, "header[refresh]")
+        if field := headers.get("content-location"):
+            rows.add(self._targets.folder_of(doc.page.url), field, "header[content-location]")
+
+    def _finish(self, doc: Document, rows: Rows, directives: set[str]) -> None:
+        doc.robots = tuple(sorted(directives)[:MAX_DIRECTIVES])
+        doc.outlinks = list(rows.found.values())
+        doc.other_links = rows.others
+        if rows.is_full:
+            doc.flags.append("links_truncated")
+        doc.follow = self._sets.followable(rows, is_nofollow(doc.robots))
+
+
+_ABSENT = "\0absent"  # the parser returns None for a value that is empty, too
+
+
+def _first_title(nodes: list[LexborNode]) -> str | None:
+    """Return the document's title: the first title element of HTML, not of an SVG drawing."""
+    for node in nodes:
+        parent = node.parent
+        while parent is not None and parent.tag != "svg":
+            parent = parent.parent
+        if parent is None:
+            return " ".join(node.text_lexbor().split())[:MAX_TITLE_CHARS]
+    return None
