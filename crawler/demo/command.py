@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--page-bytes", type=int, default=6_000, metavar="N", help="mean size of a page [6000]")
     add("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before every answer [0]")
     add("--crawl-delay", type=float, default=0.02, metavar="SECONDS", help="Crawl-delay of every fourth host [0.02]")
+    add("--slow", type=float, default=0.3, metavar="SECONDS", help="how long the slow pages take [0.3]")
+    add("--plain", action="store_true", help="numbered pages only: no redirects, errors, odd encodings, traps")
+    add("--steady", action="store_true", help="no errors that pass after some requests")
+    add("--faults", action="store_true", help="add pages that break the connection")
+    add("--closed-host", action="store_true", help="add a host whose robots.txt answers 503")
     add("--log", type=Path, default=None, metavar="FILE", help="append one line of JSON per request to FILE")
 
 
@@ -41,7 +46,8 @@ def main(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     try:
         demo = Demo(
             pages=args.pages, hosts=args.hosts, seed=args.seed, page_bytes=args.page_bytes,
-            delay_seconds=args.delay, crawl_delay_seconds=args.crawl_delay,
+            delay_seconds=args.delay, crawl_delay_seconds=args.crawl_delay, slow_seconds=args.slow,
+            cases=not args.plain, flaky=not args.steady, faults=args.faults, closed_host=args.closed_host,
         )  # fmt: skip
         serve(demo, port=args.port, log_file=args.log, say=say)
     except (ValueError, OSError) as exc:

@@ -11,6 +11,7 @@ come to that one spelling: a crawler that resolves a link wrongly shows it by a 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +20,40 @@ from crawler.demo.text import NOUNS, title
 
 FANOUT = 6
 _NUMBER = re.compile(r"([0-9]{1,12})[^0-9]*$")
-_PLAIN_SPELLINGS = 6
+
+_Spelling = Callable[[str, str], str]
+
+# From a page on another host. The first five are common; a crawler that gets the others wrong finds every page
+# nevertheless, and asks for some that do not exist.
+_FAR: tuple[_Spelling, ...] = (
+    lambda origin, target: origin + target,
+    lambda origin, target: origin[5:] + target,
+    lambda origin, target: f"{origin}{target}#top",
+    lambda origin, target: origin + target,
+    lambda origin, target: f"{origin[5:]}{target}#",
+    lambda origin, target: "HTTP" + origin[4:] + target,
+    lambda origin, target: f" {origin}{target} ",
+    lambda origin, target: f"{origin}/.{target}",
+    lambda origin, target: origin + target.replace("%C3%A9", "é"),
+    lambda origin, target: f"{origin}/a/b/../..{target}",
+    lambda origin, target: f"http:\\\\{origin[7:]}{target}",
+)
+# From a page on the same host; one more, `../` as often as needed, depends on the page it is on.
+_NEAR: tuple[_Spelling, ...] = (
+    lambda origin, target: target,
+    lambda origin, target: origin + target,
+    lambda origin, target: f"{target}#part-2",
+    lambda origin, target: origin[5:] + target,
+    lambda origin, target: target,
+    lambda origin, target: f"\n  {target}\t",
+    lambda origin, target: f"/.{target}",
+    lambda origin, target: f"/x/%2e%2E{target}",
+    lambda origin, target: target.replace("%C3%A9", "é"),
+    lambda origin, target: target.replace("/", "\\", 1),
+    lambda origin, target: f"/no/../such/..{target}",
+)
+_PLAIN_SPELLINGS = 5
+_LABELS = tuple(noun.capitalize() for noun in NOUNS)
 
 
 @dataclass(frozen=True)
@@ -97,29 +131,20 @@ class Graph:
         bits = self.bits(number)
         return [mix(bits + n) % self.pages for n in range(4 + (bits >> 26 & 7))]
 
-    def links(self, number: int) -> list[tuple[int, str]]:
-        """Return the pages a page links to, with the value of the href, unescaped."""
+    def links(self, number: int) -> list[tuple[str, str]]:
+        """Return the links of a page: the value of the href, unescaped, and the text."""
         bits = self.bits(number)
-        tree = [
-            (child, self.spell(number, child, (bits + child) % _PLAIN_SPELLINGS)) for child in self.children(number)
-        ]
-        return tree + [(page, self.spell(number, page, (bits >> 30) + page)) for page in self.crossings(number)]
+        tree = [(self.spell(number, page, (bits + page) % _PLAIN_SPELLINGS), page) for page in self.children(number)]
+        cross = [(self.spell(number, page, (bits >> 30) + page), page) for page in self.crossings(number)]
+        return [(href, f"{_LABELS[page & 63]} {page}") for href, page in tree + cross]
 
     def spell(self, source: int, page: int, style: int) -> str:
         """Return one of many ways to write a link from `source` to `page`."""
         target, hosts = self.target(page), len(self.hosts)
         origin = self.origins[page % hosts]
-        if page % hosts == source % hosts:
-            up = "../" * max(self.target(source).partition("?")[0].count("/") - 1, 1)
-            near = (
-                target, up + target[1:], origin + target, target + "#part-2", origin[5:] + target, target,
-                "/." + target, "/x/%2e%2E" + target, f"\n  {target}\t", target.replace("%C3%A9", "é"),
-                target.replace("/", "\\", 1), "/no/../such/.." + target,
-            )  # fmt: skip
-            return near[style % len(near)]
-        far = (
-            origin + target, origin[5:] + target, origin + target + "#top", origin + target, origin[5:] + target + "#",
-            origin + target, "HTTP" + origin[4:] + target, f" {origin}{target} ", origin + "/./" + target[1:],
-            origin + target.replace("%C3%A9", "é"), origin + "/a/b/../.." + target, "http:\\\\" + origin[7:] + target,
-        )  # fmt: skip
-        return far[style % len(far)]
+        if page % hosts != source % hosts:
+            return _FAR[style % len(_FAR)](origin, target)
+        style %= len(_NEAR) + 1
+        if style == len(_NEAR):
+            return "../" * max(self.target(source).partition("?")[0].count("/") - 1, 1) + target[1:]
+        return _NEAR[style](origin, target)

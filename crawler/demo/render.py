@@ -30,8 +30,11 @@ def frame(title: str, main: bytes, *, head: str = "", nav: str = "", footer: str
     return b"".join((start.encode(), main, f"</main>\n<footer>{escape(footer)}</footer>\n</body>\n</html>\n".encode()))
 
 
-def numbered(graph: Graph, pool: tuple[bytes, ...], number: int, *, mean_bytes: int, extra_links: str) -> bytes:
-    """Return the HTML of one numbered page; about `mean_bytes`, between a third and five thirds of it."""
+def numbered(graph: Graph, pool: tuple[bytes, ...], number: int, *, mean_bytes: int, nav: str, more: str) -> bytes:
+    """Return the HTML of one numbered page; about `mean_bytes`, between a third and five thirds of it.
+
+    `nav` and `more` are links for its top and its end, as markup.
+    """
     bits = graph.bits(number)
     url, hosts = graph.url(number), len(graph.hosts)
     start, here = graph.origins[0], graph.origins[number % hosts]
@@ -43,13 +46,11 @@ def numbered(graph: Graph, pool: tuple[bytes, ...], number: int, *, mean_bytes: 
         paragraph = pool[bits % PARAGRAPHS]
         parts.append(paragraph)
         wanted -= len(paragraph)
-    items = [
-        f'<li><a href="{escape(href)}">{escape(graph.title(page))}</a></li>\n' for page, href in graph.links(number)
-    ]
-    parts.append(f'<h2 id="part-2">Read on</h2>\n<ul>\n{"".join(items)}</ul>\n{extra_links}'.encode())
+    items = [f'<li><a href="{escape(href)}">{label}</a></li>\n' for href, label in graph.links(number)]
+    parts.append(f'<h2 id="part-2">Read on</h2>\n<ul>\n{"".join(items)}</ul>\n{more}'.encode())
     if bits & 7 == 0:
         parts.append(_UNLISTED)
-    nav = f'<a href="{start}/">Start</a><a href="{here}/">This host</a>'
+    nav = f'<a href="{start}/">Start</a><a href="{here}/">This host</a>{nav}'
     footer = (
         f"Page {number} of {graph.pages}, host {number % hosts + 1} of {hosts}. A demo site: the text means nothing."
     )

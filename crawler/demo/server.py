@@ -14,6 +14,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
@@ -29,6 +30,7 @@ from crawler.demo.site import Demo
 MAX_HEAD_BYTES = 64 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST
+_RESET_AFTER_SECONDS = 0.02  # abort() throws away what is not written yet
 _PORT_TRIES = 20
 
 
@@ -56,6 +58,7 @@ class DemoServer:
         self.connections: set[_Connection] = set()
         self.numbers = count(1)
         self._servers: list[asyncio.Server] = []
+        self._asked: Counter[tuple[str, str]] = Counter()
 
     @property
     def url(self) -> str:
@@ -67,8 +70,16 @@ class DemoServer:
         """The port all hosts listen on."""
         return self.demo.port
 
+    def answer(self, host: str, target: str, accept: str) -> Answer:
+        """Return the answer of the site, and count the request where that makes a difference."""
+        if not self.demo.is_counted(host, target):
+            return self.demo.answer(host, target, accept=accept)
+        earlier = self._asked[host, target]
+        self._asked[host, target] += 1
+        return self.demo.answer(host, target, accept=accept, earlier=earlier)
+
     async def __aenter__(self) -> DemoServer:
-        addresses = [name if name.startswith("127.") else "127.0.0.1" for name in self.demo.graph.hosts]
+        addresses = [name if name.startswith("127.") else "127.0.0.1" for name in self.demo.hosts_served]
         sockets = listen(sorted(set(addresses)), self.demo.port)
         self.demo = replace(self.demo, port=sockets[0].getsockname()[1])
         loop = asyncio.get_running_loop()
@@ -183,7 +194,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, head: _Head) -> Answer:
         if head.method not in ("GET", "HEAD"):
             return Answer(405, (("Allow", "GET, HEAD"),), b"")
-        return self._server.demo.answer(head.host, head.target, accept=head.accept)
+        return self._server.answer(head.host, head.target, head.accept)
 
     def _send(self, answer: Answer, keep_alive: bool) -> None:
         transport = self._transport
@@ -224,7 +235,7 @@ class _Connection(asyncio.Protocol):
         self._finish(complete=complete)
         if reset:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+            self._timer = self._loop.call_later(_RESET_AFTER_SECONDS, self.abort)
         elif not keep_alive:
             self._transport.close()
         elif self._buffer:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from crawler.demo.answer import HTML, Answer, Drip, Kind, encode
+from crawler.demo.cases import Catalogue, Limits
 from crawler.demo.choice import mix
 from crawler.demo.expected import Expected
 from crawler.demo.graph import Graph
@@ -18,7 +19,7 @@ from crawler.demo.render import numbered
 from crawler.demo.robots import PRIVATE_PLACES, robots, sitemap
 from crawler.demo.text import paragraphs
 
-__all__ = ["Answer", "Demo", "Drip", "Kind", "addresses"]
+__all__ = ["Answer", "Demo", "Drip", "Kind", "Limits", "addresses"]
 
 _PAGE_CODINGS = {0: "gzip", 1: "br", 2: "zstd", 3: "deflate"}  # of 16: a quarter of the pages is compressed on request
 
@@ -51,12 +52,23 @@ class Demo:
     """Wait before every answer but robots.txt."""
     crawl_delay_seconds: float = 0.02
     """Crawl-delay in robots.txt of every fourth host, from the second on; 0 leaves it out."""
+    cases: bool = True
+    """Whether there are special URLs beside the numbered pages. Without, a crawl has exactly `pages` records."""
+    slow_seconds: float = 0.3
+    """How long the slow pages among the special URLs take."""
+    flaky: bool = True
+    """Whether some special URLs answer 500, 503 and 429 at first. The server counts the requests, so a restart of the
+    server starts them over; without this no answer depends on what was asked before."""
+    faults: bool = False
+    """Whether some special URLs break the connection."""
+    closed_host: bool = False
+    """Whether there is one more host, linked from the first page, whose robots.txt answers 503: all of it is closed."""
 
     def __post_init__(self) -> None:
         if self.pages < 1:
             raise ValueError(f"pages: expected 1 or more, got {self.pages}")
-        if self.page_bytes < 0 or self.delay_seconds < 0 or self.crawl_delay_seconds < 0:
-            raise ValueError("page_bytes, delay_seconds and crawl_delay_seconds must not be negative")
+        if min(self.page_bytes, self.delay_seconds, self.crawl_delay_seconds, self.slow_seconds) < 0:
+            raise ValueError("page_bytes and the delays must not be negative")
 
     @cached_property
     def graph(self) -> Graph:
@@ -65,9 +77,28 @@ class Demo:
         return Graph(self.pages, names[: self.pages], self.port, mix(self.seed))
 
     @cached_property
+    def hosts_served(self) -> tuple[str, ...]:
+        """All host names, the closed one last."""
+        return self.graph.hosts + (addresses(len(self.graph.hosts) + 1)[-1:] if self.closed_host else ())
+
+    @cached_property
     def start_url(self) -> str:
         """The URL from which everything is reached."""
         return self.graph.origins[0] + "/"
+
+    @cached_property
+    def catalogue(self) -> Catalogue | None:
+        """The special URLs, if there are any."""
+        if not self.cases:
+            return None
+        return Catalogue(self.graph.origins, mix(self.seed), self.slow_seconds, self.flaky, self.faults)
+
+    @cached_property
+    def closed_url(self) -> str | None:
+        """The page of the closed host that the first page links to."""
+        if not self.closed_host:
+            return None
+        return self.graph.origins[0].replace(self.graph.hosts[0], self.hosts_served[-1]) + "/closed.html"
 
     @cached_property
     def _pool(self) -> tuple[bytes, ...]:
@@ -75,30 +106,40 @@ class Demo:
 
     @cached_property
     def _host_index(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.graph.hosts)}
+        return {name: number for number, name in enumerate(self.hosts_served)}
 
-    def answer(self, host: str, target: str, *, accept: str = "gzip, deflate, br, zstd") -> Answer:
+    def answer(self, host: str, target: str, *, accept: str = "gzip, deflate, br, zstd", earlier: int = 0) -> Answer:
         """Return the answer to GET `target` (path and query as sent) on `host` (name without port).
 
-        `accept` is the Accept-Encoding of the request. A host that is not part of the site answers 421.
+        `accept` is the Accept-Encoding of the request; `earlier` says how often a URL for which `is_counted` holds was
+        asked for before. A host that is not part of the site answers 421.
         """
         index = self._host_index.get(host)
         if index is None:
             return _message(421, "This host is not part of the demo site.")
+        if index == len(self.graph.hosts):
+            return _message(503, "This host is closed.")
         number = self.graph.number(index, target)
         if number is not None:
             return self._page_answer(number, accept)
-        return self._other(index, target) or _message(404, "There is no such page.", self.delay_seconds)
+        return self._other(index, target, earlier) or _message(404, "There is no such page.", self.delay_seconds)
 
-    def expected(self) -> Expected:
-        """Return the ground truth: every URL of the site and what a crawl should make of it."""
-        return Expected(self)
+    def is_counted(self, host: str, target: str) -> bool:
+        """Return whether the answer depends on how often the URL was asked for before."""
+        index = self._host_index.get(host, len(self.graph.hosts))
+        return self.catalogue is not None and index < len(self.graph.hosts) and self.catalogue.is_counted(index, target)
+
+    def expected(self, limits: Limits = Limits()) -> Expected:  # noqa: B008 - an immutable value
+        """Return the ground truth: every URL of the site and what a crawl within the scope `limits` makes of it."""
+        return Expected(self, limits)
 
     def page_body(self, number: int) -> bytes:
         """Return the HTML of a numbered page."""
-        return numbered(
-            self.graph, self._pool, number, mean_bytes=self.page_bytes, extra_links=self._private_link(number)
-        )
+        nav = f'<a href="{self.start_url}cases/">Special cases</a>' if self.cases else ""
+        more = self._private_link(number)
+        if number == 0 and self.closed_url:
+            more += f'<p>A host that is closed: <a href="{self.closed_url}">knock</a>.</p>\n'
+        return numbered(self.graph, self._pool, number, mean_bytes=self.page_bytes, nav=nav, more=more)
 
     def private_target(self, number: int) -> str | None:
         """Return the disallowed target on its own host that a numbered page links to, if it does."""
@@ -123,13 +164,15 @@ class Demo:
                 body = encode(body, (coding,))
         return Answer(200, headers, body, delay_seconds=self.delay_seconds, chunked=bits >> 4 & 15 == 0)
 
-    def _other(self, host: int, target: str) -> Answer | None:
+    def _other(self, host: int, target: str, earlier: int) -> Answer | None:
         if target == "/robots.txt":
             text = robots(self.graph, host, self.crawl_delay_seconds)
             return None if text is None else Answer(200, (("Content-Type", "text/plain"),), text.encode())
         if target.startswith("/sitemap"):
             text = sitemap(self.graph, host, target)
             return None if text is None else Answer(200, (("Content-Type", "application/xml"),), text.encode())
+        if self.catalogue is not None and (special := self.catalogue.answer(host, target, earlier)):
+            return special
         if target.startswith("/private/") and host % 4 in PRIVATE_PLACES:
             # A robot that comes here has broken the rules; it gets a page, so that the log tells, not the status.
             return Answer(200, (("Content-Type", HTML),), b"<!doctype html><title>Private</title><p>Not for robots.")
