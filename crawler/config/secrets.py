@@ -20,7 +20,7 @@ MAX_FILE_BYTES: Final = 64 * 1024
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REMEDY: Final = 'write "${NAME}" and set that variable, or { file = "path" }'
 _PLACEHOLDER: Final = SecretStr("http://unresolved")
-"""Stands in for what could not be resolved, and is right for each of these keys, so that the trouble is reported once."""
+"""Stands in for what could not be resolved; right for each of these keys, so that the trouble is reported once."""
 
 
 class _Slot(NamedTuple):

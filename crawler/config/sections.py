@@ -233,7 +233,9 @@ class Politeness(Section):
 class Cpu(Section):
     """The worker processes that decode, parse, hash and verify."""
 
-    workers: Annotated[Count, Field(le=1024)] | None = Field(None, description="Worker processes.")
+    workers: Annotated[Count, Field(le=1024)] | None = Field(
+        None, description="Worker processes. When absent: one for each core this process may use."
+    )
     page_timeout: Time = Field(
         10.0, description="Longest time for one page; then its worker is killed and the page fails."
     )

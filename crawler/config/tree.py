@@ -46,15 +46,16 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 def kind_of(field: FieldInfo) -> Parsed | None:
     """Return how a field, its elements or the values of its table are read; None for counts, switches and choices."""
-    found = [part for part in _parts(field.annotation) if isinstance(part, Parsed)]
+    found = [part for part in parts(field.annotation) if isinstance(part, Parsed)]
     found += [part for part in field.metadata if isinstance(part, Parsed)]
     return found[-1] if found else None
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
+def parts(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation and everything it is made of, at any depth, `Annotated` metadata included."""
     yield annotation
     for part in (*get_args(annotation), *getattr(annotation, "__metadata__", ())):
-        yield from _parts(part)
+        yield from parts(part)
 
 
 def default_of(field: FieldInfo) -> Any:
