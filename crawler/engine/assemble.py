@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from pipelines.pipeline import Pipeline, PipelineSpec, StageOptions
-
 from crawler.config import Config
 from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
@@ -13,6 +11,7 @@ from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import Scope, ScopeRules
 from crawler.store.store import StoreOptions
 from pipelines.errors import StageError
+from pipelines.pipeline import Pipeline, PipelineSpec, StageOptions
 from pipelines.url import host_of
 
 

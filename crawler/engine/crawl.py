@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-from pipelines.pipeline import tidy_url
 
 from crawler.config import Config
 from crawler.engine import assemble
@@ -40,8 +39,9 @@ from crawler.run.lock import JobLock
 from crawler.store.group import Applied, Seeds
 from crawler.store.store import Listener, Opened, Store
 from pipelines.page import Page
+from pipelines.stages.query import query_rules
 from pipelines.stream import Batcher, ByteBudget
-from pipelines.url import canonicalize, fingerprinter, host_of
+from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
 
@@ -236,7 +236,7 @@ class Crawl:
             frontier=frontier,
             scope=scope,
             fingerprint=fingerprinter(key),
-            tidy=partial(tidy_url, drop_query_keys=config.url.drop_query_keys, sort_query=config.url.sort_query),
+            tidy=query_rules(config.url.drop_query_keys, config.url.sort_query) or _as_it_is,
             fetcher=await stack.enter_async_context(Fetcher(assemble.fetch_options(config))),
             store=self._store,
             batcher=batcher,
@@ -256,7 +256,7 @@ class Crawl:
         """Put the seeds; those known from an earlier run change nothing."""
         links, refused = [], []
         for seed in self._config.job.seeds:
-            url = engine.tidy(canonicalize(seed) or seed)
+            url = engine.tidy(CanonicalUrl(seed))
             verdict = engine.scope(url)
             if isinstance(verdict, str):
                 refused.append((engine.fingerprint(url), url, verdict))
@@ -326,6 +326,10 @@ class Crawl:
             run=run,
             outputs={name: str(path) for name, path in self._store.output_paths().items()},
         )
+
+
+def _as_it_is(url: CanonicalUrl) -> CanonicalUrl:
+    return url
 
 
 async def _end(task: asyncio.Task[bool]) -> None:

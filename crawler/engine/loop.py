@@ -23,6 +23,7 @@ from crawler.errors import StateError
 from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
 from crawler.frontier.frontier import Denied, Done, Frontier, MoreHosts, NeedRobots, Refill, Wait
+from crawler.frontier.host import Row
 from crawler.frontier.politeness import Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
@@ -59,7 +60,7 @@ class Parts:
     frontier: Frontier
     scope: Scope
     fingerprint: Callable[[str], int]
-    tidy: Callable[[str], CanonicalUrl]
+    tidy: Callable[[CanonicalUrl], CanonicalUrl]
     fetcher: Fetcher
     store: Store
     batcher: Batcher
@@ -111,7 +112,7 @@ class Engine:
         """Which URLs belong to the crawl."""
         return self._parts.scope
 
-    def tidy(self, url: str) -> CanonicalUrl:
+    def tidy(self, url: CanonicalUrl) -> CanonicalUrl:
         """Return the URL with the user's rules for queries applied."""
         return self._parts.tidy(url)
 
@@ -132,11 +133,16 @@ class Engine:
 
     def applied(self, applied: Applied) -> None:
         """Take what a group changed."""
-        ended = sum(1 for item in applied.items if isinstance(item, Recorded | Redirect | Failure | Skip))
-        self._open -= sum(1 for item in applied.items if isinstance(item, Recorded | Redirect | Failure))
-        self._frontier.add(applied.new, self._clock.now())  # type: ignore[arg-type]  # rows as JSON lists
-        self._frontier.settled(ended)
-        self._expected -= sum(1 for item in applied.items if isinstance(item, Seeds))
+        for item in applied.items:
+            match item:
+                case Recorded(request) | Redirect(request) | Failure(request):
+                    self._open -= 1
+                    self._frontier.settled(request)
+                case Skip(request):
+                    self._frontier.settled(request)
+                case Seeds():
+                    self._expected -= 1
+        self._frontier.add(applied.new, self._clock.now())
         self._wake.set()
 
     def release(self, groups: list[Applied]) -> None:
@@ -176,10 +182,10 @@ class Engine:
                         self._slots.release()
                         held = False
                         await self._sleep(until)
-                    case Refill(host, priority, after, limit):
-                        self._tasks.create_task(self._refill(host, priority, after, limit))
-                    case MoreHosts(after, limit):
-                        self._tasks.create_task(self._more_hosts(after, limit))
+                    case Refill() as refill:
+                        self._refill(refill)
+                    case MoreHosts() as more:
+                        self._more_hosts(more)
                     case NeedRobots() as need:
                         self._tasks.create_task(self._find_robots(need))
                     case Denied(request, reason):
@@ -221,15 +227,19 @@ class Engine:
         limit = self._config.job.max_pages
         return limit is None or self._store.live_counters["done"] + self._open < limit
 
-    async def _refill(self, host: int, priority: int, after: int, limit: int) -> None:
-        rows = await self._store.host_rest(host, priority, after, limit)
-        self._frontier.refilled(host, rows, limit)  # type: ignore[arg-type]  # rows as JSON lists
-        self._wake.set()
+    def _refill(self, refill: Refill) -> None:
+        def reply(rows: list[Row]) -> None:
+            self._frontier.refilled(refill.host, rows, refill.limit)
+            self._wake.set()
 
-    async def _more_hosts(self, after: int, limit: int) -> None:
-        ids = await self._store.next_hosts(after, limit)
-        self._frontier.more_hosts(after, ids, limit, self._clock.now())
-        self._wake.set()
+        self._store.host_rest(refill.host, refill.priority, refill.after, refill.limit, reply)
+
+    def _more_hosts(self, step: MoreHosts) -> None:
+        def reply(ids: list[int]) -> None:
+            self._frontier.more_hosts(step.after, ids, step.limit, self._clock.now())
+            self._wake.set()
+
+        self._store.next_hosts(step.after, step.limit, reply)
 
     async def _find_robots(self, need: NeedRobots) -> None:
         await self._desk.find(need)

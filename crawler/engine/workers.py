@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from crawler.config.model import Cpu
+from crawler.config.sections import Cpu
 from pipelines.cpus import available_cpus
 from pipelines.page import Page, Processed
-from pipelines.pool import WorkerPool
+from pipelines.pool.pool import WorkerPool
 
 PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
 
@@ -42,17 +42,17 @@ class Workers:
 
     async def decode(self, page: Page) -> bytes:
         """Return the body without its content codings, capped for a robots.txt."""
-        from pipelines.pipeline import decode_body
+        from crawler.frontier.coded import decoded
 
         assert self._executor is not None, "started"
-        return await asyncio.get_running_loop().run_in_executor(self._executor, decode_body, page)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, decoded, page)
 
     def report(self) -> dict[str, object]:
         """Return figures for the summary."""
         if self._pool is None:
             return {"executor": type(self._foreign).__name__}
         stats = self._pool.stats()
-        return {"count": self.count, "restarts": stats.restarts, "deaths": dict(stats.deaths)}
+        return {"count": self.count, "restarts": stats.restarts, "deaths": {str(cause.value): count for cause, count in stats.deaths.items()}}
 
     def busy(self) -> int:
         """Return how many workers are at work."""

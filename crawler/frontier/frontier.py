@@ -44,6 +44,7 @@ from pipelines.url import CanonicalUrl, origin_of
 
 MAX_HOSTS = 4096
 WINDOW = 32_768
+STEPS_BETWEEN_LOOKS = 512  # for hosts on disk, while those in memory keep the crawl busy
 SMALLEST_WINDOW, LARGEST_WINDOW = 16, 2048  # URLs of one host in memory
 
 
@@ -125,6 +126,7 @@ class Frontier:
         self._hosts_missed = False
         self._asking_hosts = False
         self._cursor = 0
+        self._steps = 0
 
     # -- what is known
 
@@ -134,18 +136,23 @@ class Frontier:
         for row in rows:
             host = self._hosts.get(row[HOST])
             if host is None:
+                elsewhere = self._hosts_on_disk  # URLs of this host may have been left on disk when there was no room
                 host = self._admit(row[HOST], row[NAME], now)
                 if host is None:
                     continue
+                if elsewhere:
+                    host.on_disk = True
+                    self._ask_refill(host)
             if host.offer(row):
                 if not host.queued:
                     self._enqueue(host)
                 if len(host.window) > 2 * LARGEST_WINDOW:
                     host.trim(self._share())
 
-    def settled(self, count: int) -> None:
-        """Note that `count` URLs reached an end and are no longer pending."""
-        self.pending -= count
+    def settled(self, request: Request) -> None:
+        """Note that a page's URL reached an end in the store and is no longer pending there."""
+        self._by_name[request.host].out.discard(request.id)
+        self.pending -= 1
         assert self.pending >= 0, "more URLs ended than were pending"
 
     # -- the next step
@@ -157,14 +164,14 @@ class Frontier:
             if isinstance(waiting, Request):
                 host.urgent.append(waiting)
             else:
-                heappush(host.window, waiting)
+                host.offer(waiting)
             host.delayed -= 1
             self._enqueue(host)
         if self._refills:
             return self._refill(self._refills.popleft())
-        if self._hosts_on_disk and not self._asking_hosts and len(self._hosts) < self._max_hosts * 3 // 4:
-            self._asking_hosts = True
-            return MoreHosts(self._cursor, min(512, self._max_hosts))
+        self._steps += 1
+        if self._hosts_on_disk and self._steps % STEPS_BETWEEN_LOOKS == 0 and self._may_ask_hosts(now):
+            return self._ask_hosts()
         while self._ready and self._ready[0][0] <= now:
             host = heappop(self._ready)[2]
             host.queued = False
@@ -179,6 +186,8 @@ class Frontier:
                 return self._refill(self._refills.popleft())
         if self.pending == 0 and not self._asking_hosts:
             return Done()
+        if self._hosts_on_disk and self._may_ask_hosts(now):
+            return self._ask_hosts()
         times = [queue[0][0] for queue in (self._ready, self._delayed) if queue]
         return Wait(min(times) if times else None)
 
@@ -260,7 +269,7 @@ class Frontier:
         for row in parked:
             host = self._hosts[row[HOST]]
             host.parked -= 1
-            heappush(host.window, row)
+            host.offer(row)
             if crawl_delay > host.clock.crawl_delay:
                 host.clock.crawl_delay = crawl_delay
             self._enqueue(host)
@@ -301,6 +310,17 @@ class Frontier:
 
     def _share(self) -> int:
         return max(SMALLEST_WINDOW, min(LARGEST_WINDOW, self._window // max(1, len(self._hosts))))
+
+    def _may_ask_hosts(self, now: float) -> bool:
+        """Whether there is room for further hosts, after forgetting those that are drained."""
+        if self._asking_hosts:
+            return False
+        room = self._max_hosts * 3 // 4
+        return len(self._hosts) <= room or (self._evict(now) and len(self._hosts) <= room)
+
+    def _ask_hosts(self) -> MoreHosts:
+        self._asking_hosts = True
+        return MoreHosts(self._cursor, min(512, self._max_hosts))
 
     def _ask_refill(self, host: Host) -> None:
         host.refilling = True

@@ -3,21 +3,26 @@
 The window holds the first pending URLs of the host in the order of crawling. All of them are on disk too, so a window
 can be cut at any time without loss: what lies behind `tail` is read again when it is needed.
 
-Invariant: a pending URL of the host is in memory (window, parked, delayed or in flight) exactly when its key is at most
-`tail`, or nothing of the host is on disk only.
+Invariants: every URL of the window has a key up to `tail`, unless nothing of the host is on disk only; a pending URL is
+in the window, in `out`, or behind the tail, and in one of them only.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from crawler.frontier.politeness import HostClock
 from crawler.frontier.request import Request
 from crawler.frontier.robots import RobotsRules
 
-Row = list  # type: ignore[type-arg]  # as it comes from the store: [host, priority, id, url, depth, via, attempts, redirects, name]
-"""Compares by (host, priority, id), which is the order of crawling within one host."""
+Row = list[Any]
+"""A pending URL as the store tells it: [host, priority, id, url, depth, via, attempts, redirects (JSON), host name].
+
+Compares by (host, priority, id), which within one host is the order of crawling. It stays the list that JSON made: there
+is one for every URL of a crawl.
+"""
 
 HOST, PRIORITY, ID, URL, DEPTH, VIA, ATTEMPTS, REDIRECTS, NAME = range(9)
 
@@ -36,6 +41,7 @@ class Host:
         "name",
         "on_disk",
         "origins",
+        "out",
         "parked",
         "queued",
         "refilling",
@@ -56,6 +62,7 @@ class Host:
         self.missed = False  # a URL behind `tail` arrived while a refill was under way
         self.queued = False  # stands in the frontier's queue of ready hosts
         self.parked = 0  # URLs that wait for robots.txt
+        self.out: set[int] = set()  # URLs in flight, parked or delayed: pending in the store, but not to be read again
         self.delayed = 0  # URLs that wait for their next attempt
         self.origins: list[str] = []
 
@@ -72,11 +79,13 @@ class Host:
             or self.refilling
             or self.parked
             or self.delayed
+            or self.out
             or self.clock.active
         )
 
     def offer(self, row: Row) -> bool:
-        """Take a new pending URL into the window, unless it belongs behind the tail and stays on disk."""
+        """Take a URL into the window, unless it belongs behind the tail, where it is read again in its turn."""
+        self.out.discard(row[ID])
         if self.on_disk and (row[PRIORITY], row[ID]) > self.tail:
             self.missed = True
             return False
@@ -84,8 +93,10 @@ class Host:
         return True
 
     def take(self) -> Row:
-        """Remove and return the first URL of the window."""
-        return heappop(self.window)
+        """Remove and return the first URL of the window; it is out until it is settled or offered again."""
+        row = heappop(self.window)
+        self.out.add(row[ID])
+        return row
 
     def trim(self, size: int) -> None:
         """Forget all but the first `size` URLs; they are still on disk."""
@@ -104,7 +115,7 @@ class Host:
             self.name = self.name or rows[0][NAME]
             last = rows[-1]
             self.tail = (last[PRIORITY], last[ID])
-            self.window += rows
+            self.window += [row for row in rows if row[ID] not in self.out]
             heapify(self.window)
         self.on_disk = more or self.missed
         self.missed = False

@@ -120,9 +120,8 @@ class HostClock:
         return min(self._rules.backoff_max, self._rules.backoff * 2.0 ** min(grown - 1, _MAX_DOUBLINGS))
 
     def _failed(self, now: float, *, at_once: bool) -> None:
-        if (
-            now >= self._backoff_until
-        ):  # else it was under way when the back-off began: the same trouble, not more of it
+        # What ends during the back-off was under way when it began: the same trouble, not more of it.
+        if now >= self._backoff_until:
             self._failures += 1
         if at_once:
             self._failures = max(self._failures, self._rules.tolerated + 1)

@@ -146,11 +146,8 @@ class Scope:
         if len(segments) > self._rules.max_segments:
             return True
         alike = self._rules.max_repeated_segments
-        if (
-            len(segments) - len(set(segments)) < alike
-        ):  # one that occurs n times leaves n-1 without a partner in the set
-            return False
-        return max(Counter(segments).values()) > alike
+        # One that occurs n times leaves n-1 without a partner in the set: a cheap question that nearly always settles it.
+        return len(segments) - len(set(segments)) >= alike and max(Counter(segments).values()) > alike
 
     def _match(self, text: str, admitted: Admitted) -> Admitted | str:
         for search in self._deny:

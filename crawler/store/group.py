@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Request
 from pipelines.page import Processed
 
-Row = tuple[int, int, int, str, int, str | None, int, str | None, str]
-"""A pending URL: host id, priority, url id, url, depth, via, attempts, redirects (JSON or None), host name."""
-
-Links = list[tuple[int, str, str, int]]
+Links = Sequence[tuple[int, str, str, int]]
 """Admitted links that did not come from a worker: (fingerprint, url, host, priority adjustment)."""
 
 
@@ -31,8 +30,8 @@ class Redirect:
 
     request: Request
     line: bytes
-    links: Links = field(default_factory=list)
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    links: Links = ()
+    refused: Sequence[tuple[int, str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Seeds:
     """Links from outside: seeds, sitemap entries."""
 
     links: Links
-    refused: list[tuple[int, str, str]]
+    refused: Sequence[tuple[int, str, str]]
 
 
 @dataclass(frozen=True, slots=True)

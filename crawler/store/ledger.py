@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
 from crawler.store import statements as sql
 from crawler.store.group import (
@@ -27,7 +28,6 @@ from crawler.store.group import (
     Redirect,
     Retried,
     Robots,
-    Row,
     Seeds,
     Skip,
 )

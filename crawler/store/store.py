@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from crawler.errors import StateError
+from crawler.frontier.host import Row
 from crawler.store.database import STATE_FILE, open_database
-from crawler.store.group import Applied, Item, Row
+from crawler.store.group import Applied, Item
 from crawler.store.ledger import Ledger
 from crawler.store.outputs import NAMES, Outputs
 from crawler.store.runs import begin_run, end_run, robots_row
@@ -117,13 +118,17 @@ class Store:
             self._inbox.items.extend(turn)
             self._inbox.condition.notify()
 
-    async def host_rest(self, host: int, priority: int, after: int, limit: int) -> list[Row]:
-        """Return pending URLs of one host behind `(priority, id)`, in order."""
-        return await self._call(lambda: self._ledger.host_rest(host, priority, after, limit))
+    def host_rest(self, host: int, priority: int, after: int, limit: int, reply: Callable[[list[Row]], None]) -> None:
+        """Ask for pending URLs of one host behind `(priority, id)`, in order.
 
-    async def next_hosts(self, after: int, limit: int) -> list[int]:
-        """Return ids of hosts above `after` that have pending URLs."""
-        return await self._call(lambda: self._ledger.next_hosts(after, limit))
+        `reply` is called in the event loop, in order with the listener's `applied`: an answer is never older or newer
+        than what was heard before it. A future would break that order, since whoever awaits it wakes a turn later.
+        """
+        self._ask(lambda: self._ledger.host_rest(host, priority, after, limit), reply)
+
+    def next_hosts(self, after: int, limit: int, reply: Callable[[list[int]], None]) -> None:
+        """Ask for ids of hosts above `after` that have pending URLs; `reply` as in `host_rest`."""
+        self._ask(lambda: self._ledger.next_hosts(after, limit), reply)
 
     async def robots(self, origin: str) -> tuple[str, bytes, float] | None:
         """Return `(status, body, fetched_at)` of the robots.txt last kept for an origin."""
@@ -165,6 +170,19 @@ class Store:
         await self._closed.wait()
         self._thread.join()  # its last act was to tell us
 
+    def _ask(self, function: Callable[[], T], reply: Callable[[T], None]) -> None:
+        def run() -> None:
+            try:
+                result = function()
+            except Exception as exc:  # noqa: BLE001  # ends the run, as any trouble with the state
+                self._fail(exc)
+            else:
+                self._loop.call_soon_threadsafe(reply, result)
+
+        with self._inbox.condition:
+            self._inbox.calls.append(run)
+            self._inbox.condition.notify()
+
     async def _call(self, function: Callable[[], T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
 
@@ -172,9 +190,9 @@ class Store:
             try:
                 result = function()
             except BaseException as exc:  # noqa: BLE001  # travels to the caller
-                self._loop.call_soon_threadsafe(_settle, future, None, exc)
+                self._loop.call_soon_threadsafe(_reject, future, exc)
             else:
-                self._loop.call_soon_threadsafe(_settle, future, result, None)
+                self._loop.call_soon_threadsafe(_resolve, future, result)
 
         with self._inbox.condition:
             self._inbox.calls.append(run)
@@ -275,10 +293,11 @@ class Store:
             self._db.close()  # an open transaction rolls back: nothing of it was reported
 
 
-def _settle(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
-    if future.done():  # the caller was cancelled meanwhile
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
+def _resolve(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():  # else the caller was cancelled meanwhile
         future.set_result(result)
+
+
+def _reject(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

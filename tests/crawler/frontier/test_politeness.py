@@ -91,6 +91,17 @@ def test_failures_of_one_moment_count_once() -> None:
     assert clock.ready_at == 1.5
 
 
+def test_an_answer_under_way_ends_the_silence() -> None:
+    """It was sent before the failure, but it is the later news."""
+    clock = HostClock(Politeness(per_host=2, tolerated=0, backoff=100.0))
+    clock.started(0.0)
+    clock.started(0.0)
+    clock.ended(1.0, Verdict.FAILED)
+    assert clock.ready_at == 101.0
+    clock.ended(2.0, Verdict.ALIVE)
+    assert clock.may_start(2.0)
+
+
 def test_a_request_for_less_is_heeded_at_once() -> None:
     clock = HostClock(Politeness(tolerated=3, backoff=2.0))
     exchange(clock, 0.0, 1.0, Verdict.OVERLOADED)
@@ -182,7 +193,7 @@ class HostMachine(RuleBasedStateMachine):
             assert self.clock.backoff >= self.backoff, "back-off shrinks only by a success"
             self.backoff = self.clock.backoff
             if verdict is not Verdict.UNKNOWN and self.backoff:
-                self.silent_until = self.now + self.backoff
+                self.silent_until = max(self.silent_until, self.now + self.backoff)
 
     @rule(seconds=st.sampled_from([-5.0, 0.0, 3.0, 50.0]))
     def server_asks_for_a_pause(self, seconds: float) -> None:
@@ -200,6 +211,9 @@ class HostMachine(RuleBasedStateMachine):
         assert self.clock.active == self.active
         assert (self.clock.ready_at == inf) == (self.active == self.politeness.per_host)
         assert 0.0 <= self.clock.backoff <= self.politeness.backoff_max
+        if self.active < self.politeness.per_host:
+            delay = max(self.politeness.delay, self.crawl_delay)
+            assert self.clock.ready_at == max(self.last_start + delay, self.pause, self.silent_until)
 
 
 TestHostClock = HostMachine.TestCase
