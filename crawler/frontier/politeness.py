@@ -127,7 +127,7 @@ class HostClock:
             self._failures = max(self._failures, self._rules.tolerated + 1)
         backoff = self.backoff
         if backoff:
-            self._backoff_until = max(self._backoff_until, now + backoff)
+            self._backoff_until = now + backoff
 
     def _settle(self) -> None:
         if self.active >= self._rules.per_host:

@@ -146,7 +146,7 @@ class Scope:
         if len(segments) > self._rules.max_segments:
             return True
         alike = self._rules.max_repeated_segments
-        # One that occurs n times leaves n-1 without a partner in the set: a cheap question that nearly always settles it.
+        # One that occurs n times leaves n-1 without a partner in the set: cheap to ask, and nearly always the end of it.
         return len(segments) - len(set(segments)) >= alike and max(Counter(segments).values()) > alike
 
     def _match(self, text: str, admitted: Admitted) -> Admitted | str:
