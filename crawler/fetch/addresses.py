@@ -8,7 +8,7 @@ the rule is turned around: only 2000::/3 has ever been given out as global unica
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _CLOSED_V4 = tuple(
@@ -47,8 +47,16 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 2.1
 class AddressPolicy:
     """Says whether an address may be connected to; `allow` lists networks (CIDR) that may be, whatever they are."""
 
-    def __init__(self, allow: Iterable[str | IPv4Network | IPv6Network] = ()) -> None:
-        """Raise ValueError when an entry of `allow` is no network."""
+    def __init__(
+        self,
+        allow: Iterable[str | IPv4Network | IPv6Network] = (),
+        is_own: Callable[[IPv4Address | IPv6Address], bool] = lambda address: False,
+    ) -> None:
+        """`is_own` knows this machine's addresses: a public one reaches services that only trust the machine itself.
+
+        Raises ValueError when an entry of `allow` is no network.
+        """
+        self._is_own = is_own
         self._allow = tuple(ip_network(block) for block in allow)
 
     def permits(self, address: str) -> bool:
@@ -63,12 +71,14 @@ class AddressPolicy:
         if any(address.version == block.version and address in block for block in self._allow):
             return True
         if isinstance(address, IPv4Address):
-            return not any(address in block for block in _CLOSED_V4)
+            return not any(address in block for block in _CLOSED_V4) and not self._is_own(address)
         if address.ipv4_mapped is not None:
             return self._permits(address.ipv4_mapped)
         if address in _NAT64:
             return self._permits(IPv4Address(int(address) & 0xFFFFFFFF))
-        return address in _GLOBAL_V6 and address.scope_id is None and not any(address in block for block in _CLOSED_V6)
+        if address not in _GLOBAL_V6 or address.scope_id is not None:
+            return False
+        return not any(address in block for block in _CLOSED_V6) and not self._is_own(address)
 
     def permits_host(self, host: str) -> bool:
         """Return False for a host of a canonical URL that names a closed address by itself, without any lookup.

@@ -26,7 +26,7 @@ from crawler.fetch.errors import NETWORK_ERRORS, outcome_of
 from crawler.fetch.head import MAX_HEAD_BYTES, REDIRECTS, fields_of, length_of, redirect_target, retry_after
 from crawler.fetch.options import FetchOptions
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.fetch.resolver import Resolver
+from crawler.fetch.resolver import Resolver, is_own_address
 from crawler.fetch.session import Connector, open_session
 from crawler.fetch.watch import Exchange, Phase, Watch
 from crawler.frontier.reasons import Reason
@@ -48,7 +48,7 @@ _TIMED_OUT = {
 
 
 def utc_now() -> datetime:
-    """Return the time of day, aware."""
+    """Return the time of day."""
     return datetime.now(UTC)
 
 
@@ -62,10 +62,10 @@ class Fetcher:
         wall: Callable[[], datetime] = utc_now,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`wall` gives the time of day (aware); `resolver`, if given, replaces the address filter for names."""
+        """`wall` gives the time of day in UTC; `resolver`, if given, replaces the address filter for names."""
         self._options = options
         self._wall = wall
-        self._policy = AddressPolicy(options.allow_addresses)
+        self._policy = AddressPolicy(options.allow_addresses, is_own_address)
         self._resolver = resolver
         self._secrets = {secrets.origin: CIMultiDict(secrets.as_headers()) for secrets in options.origins}
         self._verdicts: dict[str, Refused | None] = {}
@@ -222,7 +222,7 @@ class Fetcher:
             response.close()
 
     def _stamp(self) -> str:
-        return self._wall().astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        return self._wall().isoformat(timespec="milliseconds")[:-6] + "Z"  # without +00:00
 
 
 def _reason(status: int, wait: float | None) -> Reason:

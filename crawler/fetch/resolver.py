@@ -12,6 +12,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv6Address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -39,6 +40,17 @@ def system_lookup(host: str, port: int, family: int) -> list[str]:
     found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
     # A link-local answer carries its zone apart from its text; without it, it stays what it is: closed.
     return [str(where[0]) for _, _, _, _, where in found]
+
+
+def is_own_address(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether a packet to `address` would stay on this machine, by asking the routing table; none is sent."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return bool(probe.getsockname()[0] == str(address))
+    except OSError:
+        return False  # no route: the connection will say so
 
 
 class Resolver(AbstractResolver):
