@@ -2,8 +2,9 @@
 
 It decides on the URL alone: length, host, port, shape of the path, patterns. Depth and the host's page budget need to
 know the crawl and are the frontier's; whether an address is private is decided by the fetch, by the address it really
-connects to. It runs inside the workers beside the parser, so it imports next to nothing, and what depends on scheme,
-host and port only is decided once per origin and remembered.
+connects to. It runs inside the workers beside the parser, so it imports next to nothing (its rules are a NamedTuple:
+the methods of a dataclass are compiled anew at every start), and what depends on scheme, host and port only is decided
+once per origin and remembered.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from crawler.frontier.reasons import Reason
 from pipelines.url import CanonicalUrl, host_of
@@ -41,8 +41,7 @@ Admitted = tuple[str, int]
 """Host, and what to add to the priority: negative is sooner."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeRules:
+class ScopeRules(NamedTuple):
     """What is in and what is out. Host names as in a canonical URL: lower case, punycode, IPv6 in brackets."""
 
     hosts: frozenset[str] = frozenset()
@@ -146,7 +145,7 @@ class Scope:
         if len(segments) > self._rules.max_segments:
             return True
         alike = self._rules.max_repeated_segments
-        # One that occurs n times leaves n-1 without a partner in the set: cheap to ask, and nearly always the end of it.
+        # One that occurs n times leaves n-1 without a partner in the set: cheap to ask, nearly always the end of it.
         return len(segments) - len(set(segments)) >= alike and max(Counter(segments).values()) > alike
 
     def _match(self, text: str, admitted: Admitted) -> Admitted | str:
