@@ -32,7 +32,7 @@ class Entry:
 
 
 class AccessLog:
-    """Collects entries in a list, a file, or both. Owns the file.
+    """Collects entries in a list, a file, or both. Owns the file between `open` and `close`.
 
     A line is one `write` to a file opened for appending, so a kill of the server leaves whole lines, and a
     second server may append to the same file.
@@ -41,7 +41,13 @@ class AccessLog:
     def __init__(self, path: Path | None = None, *, keep: bool = True) -> None:
         self.entries: list[Entry] = []
         self._keep = keep
-        self._fd = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path
+        self._fd: int | None = None
+
+    def open(self) -> None:
+        """Open the file, if there is to be one. Raises OSError."""
+        if self._path is not None:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def add(self, entry: Entry) -> None:
         """Record one finished request."""
