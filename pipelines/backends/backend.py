@@ -43,4 +43,7 @@ class Backend(Protocol):
         """
 
     def close(self, *, timeout: float = 5.0) -> None:
-        """Take no more tasks, finish those taken (within `timeout` seconds where there is a DEADLINE), free everything."""
+        """Take no more tasks, finish those taken, free everything.
+
+        `timeout`: seconds for the finishing; without Guarantee.DEADLINE there is no limit.
+        """

@@ -9,7 +9,7 @@ from __future__ import annotations
 MAX_START_FAILURES = 5
 MAX_CRASHES = 20
 """Bisecting a batch of 65,536 pages down to the one that kills takes 17 deaths, in the worst case in a row."""
-FIRST_PAUSE_SECONDS = 0.02
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.02, 5.0
 
 
 class Breaker:
@@ -28,10 +28,10 @@ class Breaker:
         """A worker answered a task."""
         self._crashes = 0
 
-    def failed_to_start(self) -> bool:
-        """A worker died before it was ready; return whether to give up."""
+    def failed_to_start(self, *, others_work: bool) -> bool:
+        """A worker died before it was ready; return whether to give up, which is never while others work."""
         self._start_failures += 1
-        return self._start_failures >= MAX_START_FAILURES
+        return self._start_failures >= MAX_START_FAILURES and not others_work
 
     def crashed(self, finished: int) -> bool:
         """A worker that had finished so many tasks died in one; return whether to give up."""
@@ -41,4 +41,4 @@ class Breaker:
 
     def pause_seconds(self) -> float:
         """Return how long to wait before the next start."""
-        return FIRST_PAUSE_SECONDS * 2.0**self._start_failures
+        return min(FIRST_PAUSE_SECONDS * 2.0**self._start_failures, LAST_PAUSE_SECONDS)

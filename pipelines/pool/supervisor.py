@@ -303,7 +303,8 @@ class Supervisor:
     def _start_failed(self, what: str, words: str) -> None:
         self._deaths[Death.START] += 1
         self._spawn_at = monotonic() + self._breaker.pause_seconds()
-        if self._breaker.failed_to_start():
+        others_work = any(worker.is_ready and not worker.is_retired for worker in self._crew.workers)
+        if self._breaker.failed_to_start(others_work=others_work):
             self._break(f"workers do not start; the last one: {what}", None, words)
 
     def _break(self, message: str, cause: BaseException | None, words: str = "") -> None:

@@ -27,8 +27,8 @@ BOOTSTRAP = "import sys; sys.path[:] = sys.argv[6:]; from pipelines.pool.worker 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 KEPT_BYTES = 64 << 20
-"""Free memory that stays with the worker. Otherwise malloc gives a batch's memory back to the kernel after each task, and
-the page faults of the next one cost more than its transport (1.3 ms for 2 MB)."""
+"""Free memory that stays with the worker. Otherwise malloc gives a batch's memory back to the kernel after each task,
+and the page faults of the next one cost more than its transport (1.3 ms for 2 MB)."""
 
 
 def main(argv: list[str]) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import threading
 import time
@@ -29,7 +28,7 @@ def _children() -> set[int]:
 
 def _state() -> tuple[int, set[int], set[str]]:
     gc.collect()
-    return len(os.listdir("/proc/self/fd")), _children(), {thread.name for thread in threading.enumerate()}
+    return len(list(Path("/proc/self/fd").iterdir())), _children(), {thread.name for thread in threading.enumerate()}
 
 
 @pytest.fixture(autouse=True)

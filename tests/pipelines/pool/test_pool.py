@@ -17,6 +17,7 @@ import pytest
 from pipelines.errors import PoolClosed, TaskNotPicklable
 from pipelines.pool.pool import WorkerPool
 from pipelines.pool.remote import RemoteError
+from pipelines.pool.stats import Death
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -27,8 +28,8 @@ def test_arguments_and_results_travel(pool: WorkerPool) -> None:
 
 def test_results_come_as_they_finish(pool: WorkerPool) -> None:
     """A slow task holds up nobody: what was sent ahead to its worker moves to the idle one."""
-    slow = pool.submit(tasks.pid_after, 0.5)
-    quick = [pool.submit(tasks.same, number) for number in range(20)]
+    slow: Future[object] = pool.submit(tasks.pid_after, 0.5)
+    quick: list[Future[object]] = [pool.submit(tasks.same, number) for number in range(20)]
     order = list(as_completed([slow, *quick], timeout=10))
     assert order[-1] is slow
     assert sorted(str(future.result()) for future in quick) == sorted(map(str, range(20)))
@@ -85,10 +86,10 @@ def test_an_exception_that_cannot_travel_is_described(pool: WorkerPool, kind: st
     with pytest.raises(RemoteError, match=summary) as caught:
         pool.submit(tasks.fail, kind).result(10)
     assert "pool_tasks.py" in str(caught.value.__cause__)
-    assert pool.stats().deaths["crash"] == 0
+    assert pool.stats().deaths[Death.CRASH] == 0
 
 
-@pytest.mark.parametrize("argument", [lambda: None, threading.Lock(), (number for number in ())])
+@pytest.mark.parametrize("argument", [lambda: None, threading.Lock(), memoryview(b"x")])
 def test_what_cannot_be_pickled_fails_at_the_call(pool: WorkerPool, argument: object) -> None:
     with pytest.raises(TaskNotPicklable, match="no lambda"):
         pool.submit(tasks.same, argument)
@@ -239,7 +240,8 @@ def test_closing_from_a_callback_does_not_deadlock() -> None:
         pool.close()
         closed.set()
 
-    pool.submit(tasks.pid_after, 0.1).add_done_callback(on_done)
+    future: Future[object] = pool.submit(tasks.pid_after, 0.1)
+    future.add_done_callback(on_done)
     assert closed.wait(5)
     pool.close()
 
