@@ -101,6 +101,11 @@ class Fetcher:
         if self._own_resolver is not None:
             await self._own_resolver.close()
 
+    @property
+    def idle_connections(self) -> int:
+        """Connections kept open for the next request to their origin."""
+        return 0 if self._connector is None else self._connector.idle
+
     async def fetch(self, request: Request) -> Outcome:
         """Return what one exchange for `request` came to. Cancellation passes; bugs pass."""
         watch = self._watch

@@ -103,6 +103,11 @@ class Connector(aiohttp.TCPConnector):
             del self._idle[oldest]
             oldest.transport.close()
 
+    @property
+    def idle(self) -> int:
+        """How many connections are idle."""
+        return len(self._idle)
+
     def _lost(self, guard: Guard) -> None:
         self._idle.pop(guard, None)
 
