@@ -2,8 +2,8 @@
 
     python benchmarks/fetch.py urls.txt --allow 127.0.0.0/8
 
-`urls.txt` has one URL a line, best of a fast server on the same machine. The two take turns, and the medians are of CPU
-time in this process, so a busy neighbour changes them little. The bare session is
+`urls.txt` has one URL a line, best of a fast server on the same machine. The two take turns, and CPU time is of
+this process, so a busy neighbour changes it little. The bare session is
 `async with session.get(url) as response: await response.read()` with decompression off.
 """
 
@@ -46,12 +46,15 @@ async def workers(get: Get, urls: list[CanonicalUrl], concurrency: int) -> tuple
 
 
 async def compare(urls: list[CanonicalUrl], concurrency: int, rounds: int, allow: tuple[str, ...]) -> None:
-    """Print the medians of both, in microseconds a request."""
+    """Print what both cost."""
     requests = {url: Request(1, url, host_of(url)) for url in urls}
     figures: dict[str, list[tuple[float, float]]] = {"bare": [], "fetcher": []}
     options = FetchOptions(concurrency=concurrency, allow_addresses=allow)
     connector = aiohttp.TCPConnector(limit=concurrency)
-    async with Fetcher(options) as fetcher, aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+    async with (
+        Fetcher(options) as fetcher,
+        aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
+    ):
 
         async def bare(url: CanonicalUrl) -> bool:
             async with session.get(url) as response:
@@ -65,11 +68,12 @@ async def compare(urls: list[CanonicalUrl], concurrency: int, rounds: int, allow
                 figure = await workers(get, urls, concurrency)
                 if turn:  # the first one warms up connections and caches
                     figures[name].append(figure)
-    cpu = {name: statistics.median(pair[0] for pair in pairs) / len(urls) * 1e6 for name, pairs in figures.items()}
-    wall = {name: statistics.median(pair[1] for pair in pairs) / len(urls) * 1e6 for name, pairs in figures.items()}
-    for name in figures:
-        print(f"{name:8} {cpu[name]:7.1f} us CPU {wall[name]:7.1f} us wall a request")
-    print(f"ratio    {cpu['fetcher'] / cpu['bare']:7.3f}        {wall['fetcher'] / wall['bare']:7.3f}")
+    for column, what in enumerate(("CPU", "wall")):
+        each = {name: [pair[column] / len(urls) * 1e6 for pair in pairs] for name, pairs in figures.items()}
+        ratio = statistics.median(mine / other for mine, other in zip(each["fetcher"], each["bare"], strict=True))
+        for name, values in each.items():
+            print(f"{what:4} us a request  {name:8} median {statistics.median(values):6.1f}  least {min(values):6.1f}")
+        print(f"{what:4} ratio, median of rounds: {ratio:.3f}")
 
 
 def main() -> None:
