@@ -1,8 +1,8 @@
 """One client connection of the demo server.
 
-The life of a request: its head is complete (`start` of the log entry) - its answer is made up - the delay of the answer
-passes - the bytes go out, whole, in drips, or only in part - it is logged. A vanished client ends its request at once: the
-timers of a connection die with it.
+The life of a request: its head is complete (`start` of the log entry), its answer is made up, the delay of the answer
+passes, the bytes go out (whole, in drips, or only in part), it is logged. A vanished client ends its request at once:
+the timers of a connection die with it.
 """
 
 from __future__ import annotations

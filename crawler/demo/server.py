@@ -26,8 +26,8 @@ class DemoServer:
     """Serves a demo site while its context is open: `async with DemoServer(Demo(pages=100)) as server: ...`.
 
     `port=0` picks a free one; `server.demo` is the site at the real port, `server.url` its first page. Entries of the
-    access log are in `server.log.entries` (unless `keep_log` is off) and in `log_file`, if one is given. Entering raises
-    OSError when an address is taken or the log cannot be opened.
+    access log are in `server.log.entries` (unless `keep_log` is off) and in `log_file`, if one is given. Entering
+    raises OSError when an address is taken or the log cannot be opened.
     """
 
     def __init__(

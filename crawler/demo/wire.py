@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the demo server needs it: read the head of a request, write the head and the chunks of an answer. Pure."""
+"""HTTP/1.1 as the demo server needs it: read the head of a request, write head and chunks of an answer. Pure."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 |---|---|---|
 | /calendar/2026/11/ | next and previous month, for ever | robots.txt (host 1 disallows /calendar/) |
 | /trap/again/again/ | the same segment once more | `scope.max_repeated_segments` (3: the fourth is refused) |
-| /trap/down/1/2/3/4/5/6/ | six new segments | `scope.max_segments` (20: the page with 26 is refused) |
+| /trap/down/1/2/…/12/ | twelve new segments | `scope.max_segments` (50: the path of 62 is refused) |
 | /trap/search?q=x | a query eight times as long | `scope.max_query_length` (2,000: the one of 4,098 is refused) |
 """
 
@@ -22,7 +22,7 @@ _AGAIN = re.compile(r"/trap/(?:again/)+")
 _DOWN = re.compile(r"/trap/down/(?:[0-9]+/)+")
 _SEARCH = re.compile(r"/trap/search\?q=x+")
 _MONTH = re.compile(r"/calendar/([0-9]{4})/([0-9]{2})/")
-_STEPS = 6
+_STEPS = 12
 _GROWTH = 8
 _LONGEST_QUERY = 30_000  # a request head holds 64 KiB
 CALENDAR = "/calendar/2026/11/"
@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     """The scope rules that end the traps, with the defaults of the crawler."""
 
     max_repeated_segments: int = 3
-    max_segments: int = 20
+    max_segments: int = 50
     max_query_length: int = 2_000
 
 
