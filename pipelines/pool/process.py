@@ -14,15 +14,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipelines.pool.worker import BOOTSTRAP
 
 TAIL_BYTES = 4096
 """How much of a worker's output is kept to explain its death."""
+MAX_READS = 64
+"""How often the pipe of a dead worker is read: one of its own children may still be writing."""
 SOCKET_BYTES = 1 << 20
 """Asked of the kernel, which caps it (net.core.wmem_max, 208 KiB by default)."""
 
+HAS_PIDFD = hasattr(os, "pidfd_open")
 HAS_TOKENS = hasattr(os, "eventfd")
 """Without eventfd (Linux 2.6.27) nothing can be withdrawn, so nothing is sent ahead."""
 
@@ -32,31 +36,36 @@ class Process:
 
     def __init__(self, *, preload: Sequence[str], nice: int) -> None:
         self.tail = b""
-        self.token = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE) if HAS_TOKENS else -1
-        self.sock, theirs = socket.socketpair()
-        self.output, output = os.pipe()
-        self.pidfd = -1
-        try:
-            for end in (self.sock, theirs):
+        self.token = self.pidfd = -1
+        with ExitStack() as ours, ExitStack() as theirs:
+            if HAS_TOKENS:
+                self.token = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
+                ours.callback(os.close, self.token)
+            self.sock, sock = socket.socketpair()
+            ours.callback(self.sock.close)
+            theirs.callback(sock.close)
+            self.output, output = os.pipe()
+            ours.callback(os.close, self.output)
+            theirs.callback(os.close, output)
+            for end in (self.sock, sock):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             self.sock.setblocking(False)
             os.set_blocking(self.output, False)
             self._popen = subprocess.Popen(
-                _command(theirs.fileno(), self.token, nice, preload),
+                _command(sock.fileno(), self.token, nice, preload),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[theirs.fileno(), *([self.token] if HAS_TOKENS else [])],
+                pass_fds=[sock.fileno(), self.token] if HAS_TOKENS else [sock.fileno()],
             )
             self.pid = self._popen.pid
-            if hasattr(os, "pidfd_open"):
+            self._descriptors = ours.pop_all()
+        if HAS_PIDFD:
+            try:
                 self.pidfd = os.pidfd_open(self.pid)
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(output)
+                self._descriptors.callback(os.close, self.pidfd)
+            except OSError:
+                pass  # forbidden in some sandboxes; then end of file on the socket has to do
 
     def kill(self) -> None:
         """SIGKILL: the only signal that ends C code that holds the GIL."""
@@ -68,10 +77,6 @@ class Process:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it is gone already
-
-    def exited(self) -> bool:
-        """Return whether the process is dead; reaps it."""
-        return self._popen.poll() is not None
 
     def reap(self) -> None:
         """Wait for a process that is dead or has been killed."""
@@ -99,10 +104,11 @@ class Process:
 
     def last_words(self) -> str:
         """Return the end of what the worker printed."""
-        while True:
+        for _ in range(MAX_READS):
             before = self.tail
             if not self.relay() or self.tail == before:
-                return self.tail.decode("utf-8", "replace").strip()
+                break
+        return self.tail.decode("utf-8", "replace").strip()
 
     def obituary(self) -> str:
         """Say how the process ended, for a message: `was killed by SIGSEGV`, `exited with code 3`."""
@@ -127,10 +133,7 @@ class Process:
 
     def close(self) -> None:
         """Return the descriptors. The process must be reaped."""
-        self.sock.close()
-        for fd in (self.token, self.output, self.pidfd):
-            if fd >= 0:
-                os.close(fd)
+        self._descriptors.close()
         self.token = self.output = self.pidfd = -1
 
 

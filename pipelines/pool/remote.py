@@ -81,7 +81,8 @@ def _pickled(error: BaseException) -> bytes | None:
     for form in (error, (type(error), error.args, error.__dict__)):
         try:
             data = dumps(form, 5)
-            if type(_load(data)) is type(error):
+            loaded = _load(data)
+            if type(loaded) is type(error) and loaded.args == error.args:
                 return data
         except Exception:  # noqa: BLE001, S112 - pickling runs the user's code; the next form is tried instead
             continue

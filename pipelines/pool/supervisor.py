@@ -44,7 +44,7 @@ class Supervisor:
         """Done when no worker and no descriptor is left."""
         self._size, self._preload, self._nice = size, preload, nice
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may run a pool's finalizer anywhere
         self._crew = Crew()
         self._idents = count(1)
         self._refusal: PoolError | None = None  # why nothing more is taken
@@ -257,6 +257,8 @@ class Supervisor:
 
     def _lost(self, worker: Worker) -> None:
         """A worker closed its end: it is dead, or of no more use."""
+        with self._lock:
+            self._crew.retire(worker)
         self._selector.unregister(worker.process.sock)
         worker.process.kill()
         if worker.process.pidfd < 0:
@@ -266,9 +268,9 @@ class Supervisor:
         process = worker.process
         process.reap()
         self._read_rest(worker)
-        for fd in (process.sock, process.output, process.pidfd):
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None and key.data[1] is worker:
+                self._selector.unregister(key.fileobj)
         with self._lock:
             victim = self._crew.bury(worker)
         words = process.last_words()

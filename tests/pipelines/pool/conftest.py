@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from pipelines.pool.pool import WorkerPool
 
 sys.path.insert(0, str(Path(__file__).parent))  # pool_tasks, for this process and for its workers
+
+uvloop.new_event_loop().close()  # its first loop opens two descriptors that stay
 
 
 def _children() -> set[int]:

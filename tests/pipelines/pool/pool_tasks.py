@@ -61,6 +61,13 @@ class TwoArguments(Exception):
         self.what = what
 
 
+class Optional(Exception):
+    """Loads, but as something else: what it gave to Exception becomes its first argument."""
+
+    def __init__(self, what: str, why: str = "no reason") -> None:
+        super().__init__(f"{what}: {why}")
+
+
 class Unpicklable(Exception):
     def __init__(self) -> None:
         super().__init__("it holds a function")
@@ -71,6 +78,8 @@ def fail(kind: str) -> NoReturn:
     match kind:
         case "two":
             raise TwoArguments("page", "too odd")
+        case "optional":
+            raise Optional("page", "too odd")
         case "unpicklable":
             raise Unpicklable
         case "local":

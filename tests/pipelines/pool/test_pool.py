@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +15,10 @@ from pickle import PickleBuffer
 
 import pool_tasks as tasks
 import pytest
+import uvloop
 
-from pipelines.errors import PoolClosed, TaskNotPicklable
+from pipelines.errors import PoolClosed, TaskNotPicklable, TaskTimeout, WorkerCrashed
+from pipelines.pool import crew, process
 from pipelines.pool.pool import WorkerPool
 from pipelines.pool.remote import RemoteError
 from pipelines.pool.stats import Death
@@ -70,6 +74,11 @@ def test_an_exception_with_its_own_init_is_itself(pool: WorkerPool) -> None:
     with pytest.raises(tasks.TwoArguments, match="page: too odd") as caught:
         pool.submit(tasks.fail, "two").result(10)
     assert caught.value.what == "page"
+
+
+def test_an_exception_does_not_change_its_text(pool: WorkerPool) -> None:
+    with pytest.raises(tasks.Optional, match=r"^page: too odd$"):
+        pool.submit(tasks.fail, "optional").result(10)
 
 
 @pytest.mark.parametrize(
@@ -253,3 +262,71 @@ def test_stats_count(pool: WorkerPool) -> None:
     assert (stats.done, stats.busy, stats.queued, stats.restarts) == (7, 0, 0, 0)
     assert stats.workers == 2
     assert stats.peak_rss_bytes > 5_000_000
+
+
+def test_it_runs_under_uvloop(eventually: Eventually) -> None:
+    async def main() -> list[object]:
+        loop = asyncio.get_running_loop()
+        async with WorkerPool(1) as pool:
+            face = pool.executor(deadline=5)
+            return await asyncio.gather(*(loop.run_in_executor(face, tasks.same, number) for number in range(20)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == list(range(20))
+
+
+_SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
+import pool_tasks
+from pipelines.errors import TaskNotPicklable
+from pipelines.pool.pool import WorkerPool
+
+class Argument: ...
+def work(): ...
+
+pool = WorkerPool(1)
+assert pool.submit(pool_tasks.same, 3).result(10) == 3
+try:
+    pool.submit(work)
+except TaskNotPicklable as error:
+    assert "define it in a module" in str(error)
+else:
+    raise SystemExit(8)
+error = pool.submit(pool_tasks.same, Argument()).exception(10)
+assert isinstance(error, TaskNotPicklable), error
+assert "define it in a module" in str(error)
+pool.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "-c", "-m"])
+def test_it_runs_from_any_kind_of_main(tmp_path: Path, way: str) -> None:
+    """No `if __name__ == "__main__"` is needed: workers do not import the script."""
+    text = _SCRIPT.format(folder=str(Path(__file__).parent))
+    (tmp_path / "some_script.py").write_text(text)
+    how = {"script": ["some_script.py"], "-c": ["-c", text], "-m": ["-m", "some_script"]}[way]
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *how],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_without_pidfd_and_eventfd(monkeypatch: pytest.MonkeyPatch, eventually: Eventually) -> None:
+    """Elsewhere than on Linux: nothing is sent ahead, and a death is seen by end of file."""
+    for module in (crew, process):
+        monkeypatch.setattr(module, "HAS_TOKENS", False)
+    monkeypatch.setattr(process, "HAS_PIDFD", False)
+    with WorkerPool(2) as pool:
+        futures = [pool.submit(tasks.pid_after, 0.01) for _ in range(20)]
+        guilty = pool.submit(tasks.leave, 3)
+        assert isinstance(guilty.exception(10), WorkerCrashed)
+        assert isinstance(pool.submit(tasks.catastrophic, deadline=0.2).exception(10), TaskTimeout)
+        assert all(future.exception(10) is None for future in futures)
+        eventually(lambda: pool.stats().ready == 2)
