@@ -44,8 +44,15 @@ def loads(
     config, found = _validate(raw, source, places)
     problems += found
     if config is None or problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
+        raise ConfigError(sorted(problems, key=lambda problem: _order(problem, name)))
     return config
+
+
+def _order(problem: Problem, name: str) -> tuple[int, int]:
+    """Sort the command line first, then the file from top to bottom, then other files as they were read."""
+    if problem.source == name:
+        return 1, problem.line or 0
+    return (0, 0) if problem.source.startswith("--set") else (2, 0)
 
 
 def _read(path: Path, name: str) -> str:

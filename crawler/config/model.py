@@ -18,6 +18,15 @@ from crawler.config.tree import dump
 from crawler.config.units import format_size, format_time
 from pipelines.url import host_of
 
+_LIMITS = (
+    ("fetch", "connect_timeout", "total_timeout"),
+    ("fetch", "read_timeout", "total_timeout"),
+    ("fetch", "min_rate_after", "total_timeout"),
+    ("fetch", "retry_delay", "retry_delay_max"),
+    ("cpu", "batch_bytes", "queue_bytes"),
+)
+"""What a person set and a stronger limit makes void: harmless, but not what was meant."""
+
 
 def _absent(section: type[BaseModel]) -> Any:
     """Return the field of a table that may be left out; its defaults need no validation."""
@@ -71,6 +80,7 @@ class Config(Section):
             yield Finding(
                 ("fetch", "max_wire_bytes"),
                 f"expected at most cpu.queue_bytes ({format_size(self.cpu.queue_bytes)}), too small for the page",
+                remedy="raise cpu.queue_bytes",
                 value=format_size(self.fetch.max_wire_bytes),
                 others=(("cpu", "queue_bytes"),),
             )
@@ -107,6 +117,10 @@ class Config(Section):
         outside = [seed for seed in self.job.seeds if not self._is_in_scope(seed)]
         if outside:
             yield f"job.seeds: {len(outside)} outside scope.hosts and scope.domains, the first is {outside[0]}"
+        for section, key, other in _LIMITS:
+            table = getattr(self, section)
+            if key in table.model_fields_set and getattr(table, key) > getattr(table, other):
+                yield f"{section}.{key}: never comes into play, because it is above {section}.{other}"
         if self.job.max_time is not None and self.politeness.delay >= self.job.max_time:
             delay, most = format_time(self.politeness.delay), format_time(self.job.max_time)
             yield f"politeness.delay: {delay} leaves time for one page of a host within job.max_time ({most})"

@@ -55,9 +55,14 @@ class Finding(NamedTuple):
     """The keys, seen from the same table, without which there is no problem."""
 
 
-def refuse_all(findings: Sequence[Finding | Problem]) -> PydanticCustomError:
-    """Return one error that stands for several; a `Problem` already knows its place (a line of another file)."""
+def refuse_all(findings: Sequence[Finding]) -> PydanticCustomError:
+    """Return one error of a table that stands for several."""
     return PydanticCustomError("crawl_findings", "several problems", {"findings": findings})
+
+
+def refuse_file(key: str, problems: Sequence[Problem]) -> PydanticCustomError:
+    """Return one error for all that is wrong in the file that a key of a table names; each problem has its line."""
+    return PydanticCustomError("crawl_file", "several problems", {"key": key, "problems": problems})
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: typing puts annotations into sets

@@ -111,6 +111,8 @@ def located(
         if item["type"] == "crawl_findings":
             for finding in context["findings"]:
                 yield _placed(finding, path, places)
+        elif item["type"] == "crawl_file":
+            yield from (([(*path, context["key"])], problem) for problem in context["problems"])
         elif item["type"] == "extra_forbidden":
             yield [path], _unknown(path, model, places)
         else:
@@ -126,9 +128,7 @@ def may_be_secret(path: KeyPath) -> bool:
     return (path[0] == "origin" and path[-1] != "url") or path[:2] in (("fetch", "headers"), ("fetch", "proxy"))
 
 
-def _placed(finding: Finding | Problem, path: KeyPath, places: Places) -> tuple[Sequence[KeyPath], Problem]:
-    if isinstance(finding, Problem):
-        return [path], finding
+def _placed(finding: Finding, path: KeyPath, places: Places) -> tuple[Sequence[KeyPath], Problem]:
     whole = path + finding.path
     source, line = places.of(whole)
     problem = Problem(show_key(whole), finding.rule, finding.value, finding.remedy, source, line)

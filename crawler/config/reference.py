@@ -64,8 +64,9 @@ def _kind_of_one(field: FieldInfo) -> str:
         return "`true` or `false`"
     name = "number" if field.annotation is float else "whole number"
     bounds = [part for part in _metadata(field) if isinstance(part, Ge | Le)]
-    low: Any = max(part.ge for part in bounds if isinstance(part, Ge))
-    high: Any = min(part.le for part in bounds if isinstance(part, Le))
+    lows: list[Any] = [part.ge for part in bounds if isinstance(part, Ge)]
+    highs: list[Any] = [part.le for part in bounds if isinstance(part, Le)]
+    low, high = max(lows), min(highs)
     return f"{name}, {low} or more" if high == 2**53 else f"{name}, {low} to {high}"
 
 

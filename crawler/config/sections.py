@@ -26,10 +26,9 @@ from crawler.config.kinds import (
     Time,
     TimeOrZero,
 )
-from crawler.config.parsed import Finding, refuse_all, source_of
+from crawler.config.parsed import Finding, refuse_all, refuse_file, source_of
 from crawler.config.section import Section
 from crawler.config.seeds import read_seeds
-from crawler.config.units import format_size, format_time
 from crawler.config.web import (
     Cidr,
     Domain,
@@ -57,21 +56,23 @@ def default_user_agent() -> str:
 class Job(Section):
     """What to crawl, where to, and when to stop."""
 
-    seeds: tuple[Seed, ...] = Field((), description="URLs to start from. Required unless seeds_file is given.")
+    seeds: tuple[Seed, ...] = Field(default=(), description="URLs to start from. Required unless seeds_file is given.")
     seeds_file: FilePath | None = Field(
-        None,
+        default=None,
         description="File with further seeds, one URL a line; empty lines and lines that start with # are skipped.",
     )
     out: FilePath = Field(
-        Path("out"),
+        default=Path("out"),
         validate_default=True,
         description="Folder for records and state, seen from this file. The same folder resumes the same crawl.",
     )
-    max_pages: Count | None = Field(None, description="Stop after this many records, in all runs together.")
-    max_time: Time | None = Field(None, description="Stop after this time, each run for itself.")
-    max_bytes: Size | None = Field(None, description="Stop after this many bytes off the wire, in all runs together.")
+    max_pages: Count | None = Field(default=None, description="Stop after this many records, in all runs together.")
+    max_time: Time | None = Field(default=None, description="Stop after this time, each run for itself.")
+    max_bytes: Size | None = Field(
+        default=None, description="Stop after this many bytes off the wire, in all runs together."
+    )
     max_failed_ratio: Ratio = Field(
-        0.5, description="Exit with code 3 when more than this share of the tried pages failed; 0 to 1."
+        default=0.5, description="Exit with code 3 when more than this share of the tried pages failed; 0 to 1."
     )
 
     @model_validator(mode="after")
@@ -80,12 +81,11 @@ class Job(Section):
         if self.seeds_file:
             more, problems = read_seeds(self.seeds_file, source_of(info))
             if problems:
-                raise refuse_all(problems)
+                raise refuse_file("seeds_file", problems)
             seeds += more
         if not seeds:
-            raise refuse_all(
-                [Finding(("seeds",), "expected at least one URL", 'write seeds = ["https://example.org/"]')]
-            )
+            remedy = 'write seeds = ["https://example.org/"]'
+            raise refuse_all([Finding(("seeds",), "expected at least one URL", remedy, others=(("seeds_file",),))])
         self.__dict__["seeds"] = tuple(dict.fromkeys(seeds))  # frozen for everybody else
         return self
 
@@ -94,92 +94,96 @@ class Scope(Section):
     """Which URLs belong to the crawl."""
 
     hosts: tuple[Host, ...] = Field(
-        (),
+        default=(),
         description="Hosts to crawl, without scheme and port; the hosts of the seeds when domains is empty too. "
         '"*" is every host.',
     )
     domains: tuple[Domain, ...] = Field(
-        (), description="Domains to crawl with every host below them; public suffixes are refused."
+        default=(), description="Domains to crawl with every host below them; public suffixes are refused."
     )
     allow: tuple[Regex, ...] = Field(
-        (), description="Regular expressions searched in path?query; when there are any, a URL needs one that matches."
+        default=(),
+        description="Regular expressions searched in path?query; when there are any, a URL needs one that matches.",
     )
     deny: tuple[Regex, ...] = Field(
-        (), description="Regular expressions searched in path?query; a URL that matches one is left out."
+        default=(), description="Regular expressions searched in path?query; a URL that matches one is left out."
     )
-    max_depth: Natural | None = Field(None, description="Links to follow from a seed; 0 is the seeds alone.")
-    max_url_length: Count = Field(8000, description="Longest URL, in characters.")
-    max_query_length: Natural = Field(2000, description="Longest query, in characters after the question mark.")
-    max_pages_per_host: Count | None = Field(None, description="Pages of one host.")
+    max_depth: Natural | None = Field(default=None, description="Links to follow from a seed; 0 is the seeds alone.")
+    max_url_length: Count = Field(default=8000, description="Longest URL, in characters.")
+    max_query_length: Natural = Field(default=2000, description="Longest query, in characters after the question mark.")
+    max_pages_per_host: Count | None = Field(default=None, description="Pages of one host.")
     max_repeated_segments: Count = Field(
-        3, description="How often one path segment may occur in a URL; more is taken for a trap."
+        default=3, description="How often one path segment may occur in a URL; more is taken for a trap."
     )
-    max_segments: Count = Field(50, description="How many segments a path may have; more is taken for a trap.")
+    max_segments: Count = Field(default=50, description="How many segments a path may have; more is taken for a trap.")
 
 
 class Url(Section):
     """Which URLs are the same page, beyond the WHATWG standard."""
 
-    drop_query_keys: tuple[Line, ...] = Field((), description='Query keys to remove, as globs: "utm_*".')
-    sort_query: Switch = Field(False, description="Sort the query by key: right only for sites that do not mind.")
+    drop_query_keys: tuple[Line, ...] = Field(default=(), description='Query keys to remove, as globs: "utm_*".')
+    sort_query: Switch = Field(
+        default=False, description="Sort the query by key: right only for sites that do not mind."
+    )
 
 
 class Priority(Section):
     """What comes first. Otherwise: by depth, then in order of discovery."""
 
     raise_: tuple[Regex, ...] = Field(
-        (),
+        default=(),
         alias="raise",
         description="Regular expressions searched in path?query; each that matches moves a URL forward by one depth.",
     )
     lower: tuple[Regex, ...] = Field(
-        (), description="Regular expressions searched in path?query; each that matches moves a URL back by one depth."
+        default=(),
+        description="Regular expressions searched in path?query; each that matches moves a URL back by one depth.",
     )
 
 
 class Fetch(Section):
     """How pages are fetched."""
 
-    concurrency: Annotated[Count, Field(le=10_000)] = Field(64, description="Fetches at a time, over all hosts.")
+    concurrency: Annotated[Count, Field(le=10_000)] = Field(
+        default=64, description="Fetches at a time, over all hosts."
+    )
     user_agent: Line = Field(
         default_factory=default_user_agent,
         description="User-Agent header and name for robots.txt. Say who you are and where to read about it.",
     )
     headers: Mapping[HeaderName, Text] = Field(
-        {}, description="Headers sent to every origin. Credentials are refused here: see [[origin]]."
+        default={}, description="Headers sent to every origin. Credentials are refused here: see [[origin]]."
     )
-    connect_timeout: Time = Field(10.0, description="Longest wait for a connection, TLS included.")
-    read_timeout: Time = Field(30.0, description="Longest wait between two pieces of a response.")
-    total_timeout: Time = Field(120.0, description="Longest time of one fetch, from request to last byte.")
-    min_rate: SizeOrZero = Field(100, description="Slowest body, in bytes per second; 0 switches the rule off.")
-    min_rate_after: TimeOrZero = Field(10.0, description="Time a body has before min_rate is asked of it.")
+    connect_timeout: Time = Field(default=10.0, description="Longest wait for a connection, TLS included.")
+    read_timeout: Time = Field(default=30.0, description="Longest wait between two pieces of a response.")
+    total_timeout: Time = Field(default=120.0, description="Longest time of one fetch, from request to last byte.")
+    min_rate: SizeOrZero = Field(default=100, description="Slowest body, in bytes per second; 0 switches the rule off.")
+    min_rate_after: TimeOrZero = Field(default=10.0, description="Time a body has before min_rate is asked of it.")
     max_wire_bytes: Size = Field(
-        16 * 1024**2, description="Longest body as sent, before decompression; the rest is cut off and flagged."
+        default=16 * 1024**2, description="Longest body as sent, before decompression; the rest is cut off and flagged."
     )
-    retries: Annotated[Natural, Field(le=100)] = Field(3, description="Further attempts after a failure that may heal.")
-    retry_delay: TimeOrZero = Field(1.0, description="Wait before the first retry; doubles with each, with jitter.")
-    retry_delay_max: Time = Field(300.0, description="Longest wait before a retry.")
-    keepalive: TimeOrZero = Field(30.0, description="How long an idle connection is kept.")
-    dns_cache: TimeOrZero = Field(300.0, description="How long a resolved name is remembered.")
+    retries: Annotated[Natural, Field(le=100)] = Field(
+        default=3, description="Further attempts after a failure that may heal."
+    )
+    retry_delay: TimeOrZero = Field(
+        default=1.0, description="Wait before the first retry; doubles with each, with jitter."
+    )
+    retry_delay_max: Time = Field(default=300.0, description="Longest wait before a retry.")
+    keepalive: TimeOrZero = Field(default=30.0, description="How long an idle connection is kept.")
+    dns_cache: TimeOrZero = Field(default=300.0, description="How long a resolved name is remembered.")
     allow_addresses: tuple[Cidr, ...] = Field(
-        (), description="Networks that may be reached although they are not globally routable (private, loopback)."
+        default=(),
+        description="Networks that may be reached although they are not globally routable (private, loopback).",
     )
     proxy: Proxy | None = Field(
-        None,
+        default=None,
         description="HTTP proxy for all requests; a password in it comes from ${VARIABLE}, or the whole from a file.",
     )
-    verify_tls: Switch = Field(True, description="Verify certificates.")
-    uvloop: Switch = Field(True, description="Use uvloop where it is installed.")
+    verify_tls: Switch = Field(default=True, description="Verify certificates.")
+    uvloop: Switch = Field(default=True, description="Use uvloop where it is installed.")
 
     def findings(self) -> Iterator[Finding]:
-        """Yield limits that contradict each other and headers that would carry credentials to every origin."""
-        for name in ("connect_timeout", "read_timeout"):
-            if getattr(self, name) > self.total_timeout:
-                yield _too_long(name, getattr(self, name), "total_timeout", self.total_timeout)
-        if self.min_rate and self.min_rate_after > self.total_timeout:
-            yield _too_long("min_rate_after", self.min_rate_after, "total_timeout", self.total_timeout)
-        if self.retry_delay > self.retry_delay_max:
-            yield _too_long("retry_delay", self.retry_delay, "retry_delay_max", self.retry_delay_max)
+        """Yield headers that would carry credentials to every origin."""
         for name in self.headers:
             if name.lower() == "user-agent":
                 yield Finding(("headers", name), "expected a header other than User-Agent", "set fetch.user_agent")
@@ -196,11 +200,13 @@ class Origin(Section):
 
     url: OriginUrl = Field(description="Scheme, host and port these belong to.")
     headers: Mapping[HeaderName, Secret] = Field(
-        {}, description="Headers for this origin; credentials as ${VARIABLE} or file."
+        default={}, description="Headers for this origin; credentials as ${VARIABLE} or file."
     )
-    cookies: Mapping[Text, Secret] = Field({}, description="Cookies for this origin, each as ${VARIABLE} or file.")
+    cookies: Mapping[Text, Secret] = Field(
+        default={}, description="Cookies for this origin, each as ${VARIABLE} or file."
+    )
     basic_auth: Secret | None = Field(
-        None, description='"user:password" for this origin, the password as ${VARIABLE} or all in a file.'
+        default=None, description='"user:password" for this origin, the password as ${VARIABLE} or all in a file.'
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -217,64 +223,63 @@ class Origin(Section):
 class Politeness(Section):
     """What a server is spared."""
 
-    per_host: Annotated[Count, Field(le=1000)] = Field(2, description="Fetches at a time from one host.")
-    delay: TimeOrZero = Field(0.5, description="Least time between the starts of two fetches from one host.")
-    robots: Switch = Field(True, description="Keep to robots.txt (RFC 9309).")
-    robots_max_age: Time = Field(86400.0, description="How long a robots.txt is used before it is fetched again.")
+    per_host: Annotated[Count, Field(le=1000)] = Field(default=2, description="Fetches at a time from one host.")
+    delay: TimeOrZero = Field(default=0.5, description="Least time between the starts of two fetches from one host.")
+    robots: Switch = Field(default=True, description="Keep to robots.txt (RFC 9309).")
+    robots_max_age: Time = Field(
+        default=86400.0, description="How long a robots.txt is used before it is fetched again."
+    )
     crawl_delay_max: TimeOrZero = Field(
-        60.0, description="Longest Crawl-delay that is kept; a longer one is cut to this."
+        default=60.0, description="Longest Crawl-delay that is kept; a longer one is cut to this."
     )
     retry_after_max: TimeOrZero = Field(
-        3600.0, description="Longest Retry-After that is kept; a longer one is cut to this."
+        default=3600.0, description="Longest Retry-After that is kept; a longer one is cut to this."
     )
-    backoff_max: Time = Field(600.0, description="Longest pause for a host that keeps failing.")
+    backoff_max: Time = Field(default=600.0, description="Longest pause for a host that keeps failing.")
 
 
 class Cpu(Section):
     """The worker processes that decode, parse, hash and verify."""
 
     workers: Annotated[Count, Field(le=1024)] | None = Field(
-        None, description="Worker processes. When absent: one for each core this process may use."
+        default=None, description="Worker processes. When absent: one for each core this process may use."
     )
     page_timeout: Time = Field(
-        10.0, description="Longest time for one page; then its worker is killed and the page fails."
+        default=10.0, description="Longest time for one page; then its worker is killed and the page fails."
     )
-    batch_pages: Annotated[Count, Field(le=10_000)] = Field(64, description="Most pages sent to a worker at once.")
+    batch_pages: Annotated[Count, Field(le=10_000)] = Field(
+        default=64, description="Most pages sent to a worker at once."
+    )
     batch_bytes: Size = Field(
-        2 * 1024**2, description="Most bytes sent to a worker at once; one larger page goes alone."
+        default=2 * 1024**2, description="Most bytes sent to a worker at once; one larger page goes alone."
     )
     queue_bytes: Size = Field(
-        64 * 1024**2, description="Bodies that wait for a worker, in all; when full, fetching pauses."
+        default=64 * 1024**2, description="Bodies that wait for a worker, in all; when full, fetching pauses."
     )
     nice: Annotated[Natural, Field(le=19)] = Field(
-        5, description="Niceness of the workers, 0 to 19, so that parsing does not hold up the network."
+        default=5, description="Niceness of the workers, 0 to 19, so that parsing does not hold up the network."
     )
-
-    def findings(self) -> Iterator[Finding]:
-        """Yield a batch that the queue could never fill."""
-        if self.batch_bytes > self.queue_bytes:
-            yield _too_large("batch_bytes", self.batch_bytes, "queue_bytes", self.queue_bytes)
 
 
 class Parse(Section):
     """What is taken from a page."""
 
     max_body_bytes: Size = Field(
-        16 * 1024**2, description="Longest body after decompression; the rest is cut off and flagged."
+        default=16 * 1024**2, description="Longest body after decompression; the rest is cut off and flagged."
     )
-    max_links: Natural = Field(10_000, description="Most links taken from one page.")
-    max_text_chars: Natural = Field(2_000_000, description="Longest visible text of one page, in characters.")
+    max_links: Natural = Field(default=10_000, description="Most links taken from one page.")
+    max_text_chars: Natural = Field(default=2_000_000, description="Longest visible text of one page, in characters.")
     outlinks: Literal["anchors", "pages", "all"] = Field(
-        "pages",
+        default="pages",
         description='Links kept in the record: "anchors" (a, area), "pages" (also frames, refresh, canonical), '
         '"all" (also images, scripts, styles, media).',
     )
     follow: Literal["anchors", "pages", "all"] = Field(
-        "pages", description="Links to crawl: the same words, at most what outlinks has."
+        default="pages", description="Links to crawl: the same words, at most what outlinks has."
     )
-    nofollow: Switch = Field(False, description="Honour rel=nofollow and meta robots nofollow.")
+    nofollow: Switch = Field(default=False, description="Honour rel=nofollow and meta robots nofollow.")
     stages: tuple[StageName, ...] = Field(
-        (), description='Your own stages, run after verify: "package.module:function".'
+        default=(), description='Your own stages, run after verify: "package.module:function".'
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -293,27 +298,21 @@ class Parse(Section):
 class Output(Section):
     """What is written, and how safely."""
 
-    compress: Literal["none", "zstd"] = Field("none", description='"zstd" writes pages.jsonl.zst.')
-    bodies: Switch = Field(False, description="Also store each body, decoded, under its SHA-256.")
+    compress: Literal["none", "zstd"] = Field(default="none", description='"zstd" writes pages.jsonl.zst.')
+    bodies: Switch = Field(default=False, description="Also store each body, decoded, under its SHA-256.")
     headers: tuple[RecordedHeader, ...] = Field(
-        ("last-modified", "etag"), description="Response headers to put into the record."
+        default=("last-modified", "etag"), description="Response headers to put into the record."
     )
     durability: Literal["full", "fast"] = Field(
-        "full",
+        default="full",
         description='"full" syncs outputs before each commit; "fast" may lose the last second in a power cut.',
     )
-    commit_interval: Time = Field(0.2, description="Longest time between two commits while pages come in.")
+    commit_interval: Time = Field(default=0.2, description="Longest time between two commits while pages come in.")
 
 
 class Report(Section):
     """What a person sees while it runs."""
 
-    interval: Time = Field(10.0, description="Time between two progress lines when the output is not a terminal.")
-
-
-def _too_long(name: str, value: float, other: str, limit: float) -> Finding:
-    return Finding((name,), f"expected at most {other} ({format_time(limit)})", "", format_time(value), ((other,),))
-
-
-def _too_large(name: str, value: int, other: str, limit: int) -> Finding:
-    return Finding((name,), f"expected at most {other} ({format_size(limit)})", "", format_size(value), ((other,),))
+    interval: Time = Field(
+        default=10.0, description="Time between two progress lines when the output is not a terminal."
+    )

@@ -18,7 +18,7 @@ _BYTES = {
     "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4,
     "kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4,
 }  # fmt: skip
-_BYTES_SHOWN = [  # in the order in which they are tried for an exact fit
+_BYTES_SHOWN = [  # of two equally short spellings the earlier one is shown
     ("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024),
     ("TB", 1000**4), ("GB", 1000**3), ("MB", 1000**2), ("kB", 1000),
 ]  # fmt: skip
@@ -84,7 +84,5 @@ def checked_size(size: float) -> int:
 
 def format_size(size: int) -> str:
     """Return the shortest exact spelling: `parse_size(format_size(x)) == x`."""
-    for unit, length in _BYTES_SHOWN:
-        if size >= length and size % length == 0:
-            return f"{size // length}{unit}"
-    return f"{size}B"
+    exact = [f"{size // length}{unit}" for unit, length in _BYTES_SHOWN if size >= length and size % length == 0]
+    return min((*exact, f"{size}B"), key=len)
