@@ -52,6 +52,8 @@ def _with_scheme(raw: str) -> str:
 
 def read_seed(raw: Any, source: Source) -> CanonicalUrl:
     """Return the canonical URL of a seed."""
+    if isinstance(raw, str) and "@" not in raw and (canonical := canonicalize(raw)) is not None:
+        return canonical
     url = _parse_url(raw, "https://example.org/")
     if url.username or url.password:
         raise refuse("expected a URL without user and password", "give them as basic_auth of an [[origin]]", show=False)
