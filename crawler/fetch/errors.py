@@ -12,6 +12,7 @@ import ssl
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from crawler.fetch.guard import HeadTooLong
 from crawler.fetch.outcome import Failed, Refused
 from crawler.fetch.resolver import AddressBlocked
 from crawler.frontier.reasons import Reason
@@ -57,8 +58,8 @@ def outcome_of(error: Exception) -> Failed | Refused:
 
 def _protocol(error: aiohttp.ClientResponseError | HttpProcessingError) -> Failed:
     chain = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
-    if any(isinstance(link, LineTooLong) for link in chain) or "Too many headers" in error.message:
-        return _failed(Reason.HEADERS_TOO_LARGE, "a header line is too long, or there are too many")
+    if any(isinstance(link, LineTooLong | HeadTooLong) for link in chain) or "Too many headers" in error.message:
+        return _failed(Reason.HEADERS_TOO_LARGE, "the head of the response is too long")
     words = error.message.strip().partition("\n")[0].partition(" b'")[0].partition(" '")[0].rstrip(":")
     return _failed(Reason.PROTOCOL, words or "no valid HTTP/1.1 response")
 

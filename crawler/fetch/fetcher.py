@@ -23,7 +23,8 @@ from yarl import URL
 from crawler.fetch.addresses import AddressPolicy
 from crawler.fetch.body import drain, read_body
 from crawler.fetch.errors import NETWORK_ERRORS, outcome_of
-from crawler.fetch.head import MAX_HEAD_BYTES, REDIRECTS, fields_of, length_of, redirect_target, retry_after
+from crawler.fetch.guard import MAX_HEAD_BYTES
+from crawler.fetch.head import REDIRECTS, fields_of, length_of, redirect_target, retry_after
 from crawler.fetch.options import FetchOptions
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
 from crawler.fetch.resolver import Resolver, is_own_address

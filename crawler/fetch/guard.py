@@ -1,9 +1,10 @@
 """What stands between the socket and aiohttp's response parser, and sees every byte first.
 
-Three things can only be done here. A flood of interim responses (RFC 9110 15.2) is stopped inside the read in which it
-comes; a loop that first let aiohttp take them all in would stand still for more than a second. A body whose framing
-turns out to be broken wakes its reader at once; aiohttp closes the connection but leaves the reader waiting. And a
-connection says whether it ended in order or by reset, and whether it served a request before.
+Some things can only be done here. A flood of interim responses (RFC 9110 15.2) is stopped inside the read in which it
+comes; a loop that first let aiohttp take them all in would stand still for more than a second. A head is bounded as a
+whole, where aiohttp bounds its lines and their number. A body whose framing turns out to be broken wakes its reader at
+once; aiohttp closes the connection but leaves the reader waiting. And a connection says whether it ended in order or by
+reset, and whether it served a request before.
 
 `transport.set_protocol` is asyncio's own way to do this; the guard passes everything on.
 """
@@ -21,18 +22,24 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
 MAX_INTERIM = 10
+MAX_HEAD_BYTES = 300_000  # Chrome stops at 256 KiB
+
+
+class HeadTooLong(HttpProcessingError):
+    """All header lines together are more than MAX_HEAD_BYTES."""
 
 
 class Guard(asyncio.Protocol):
     """The protocol of one connection, in front of aiohttp's. Lives as long as the connection."""
 
-    __slots__ = ("_gone", "_handler", "_heads", "lost", "reused", "stream", "transport")
+    __slots__ = ("_gone", "_handler", "_head_bytes", "_heads", "lost", "reused", "stream", "transport")
 
     def __init__(self, handler: ResponseHandler, transport: asyncio.Transport, gone: Callable[[Guard], None]) -> None:
         """Take the transport over; `gone` is called when the connection is lost."""
         self._handler = handler
         self._gone = gone
         self._heads = 0
+        self._head_bytes = 0
         self.transport = transport
         self.reused = False
         self.lost: Exception | None = None
@@ -44,6 +51,7 @@ class Guard(asyncio.Protocol):
     def begin(self) -> None:
         """Note that a request is about to be sent."""
         self._heads = 0
+        self._head_bytes = 0
         self.stream = None
 
     def data_received(self, data: bytes) -> None:
@@ -52,10 +60,17 @@ class Guard(asyncio.Protocol):
         handler.data_received(data)
         self._heads += len(handler) - waiting
         if self._heads > MAX_INTERIM + 1:
-            handler.set_exception(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
-            self.transport.abort()
+            self._fail(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
+        elif not self._heads:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(HeadTooLong())
         if self.stream is not None and (error := handler.exception()) is not None and not self.stream.is_eof():
             self.stream.set_exception(error)
+
+    def _fail(self, error: HttpProcessingError) -> None:
+        self._handler.set_exception(error)
+        self.transport.abort()
 
     def eof_received(self) -> None:
         self._handler.eof_received()

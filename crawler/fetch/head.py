@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from pipelines.url import CanonicalUrl, canonicalize
 
 MAX_RETRY_AFTER = 1e9  # seconds; only to keep the number finite, the frontier clamps
-MAX_HEAD_BYTES = 300_000  # Chrome stops at 256 KiB
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})  # Fetch standard 2.2.3, "redirect status"
 

@@ -16,6 +16,7 @@ from yarl import URL
 
 from crawler.fetch.errors import NETWORK_ERRORS, outcome_of
 from crawler.fetch.fetcher import Fetcher
+from crawler.fetch.guard import HeadTooLong
 from crawler.fetch.outcome import Failed, Refused
 from crawler.fetch.resolver import AddressBlocked, NameNotResolved
 from crawler.frontier.reasons import Reason
@@ -41,7 +42,7 @@ UNTRUSTED.verify_message = "self-signed certificate"
 HANDSHAKE = ssl.SSLError(1, f"[SSL: WRONG_VERSION_NUMBER] {PRIVATE}")
 HANDSHAKE.reason = "WRONG_VERSION_NUMBER"
 
-TOO_LARGE = "a header line is too long, or there are too many"
+TOO_LARGE = "the head of the response is too long"
 REFUSED = os_error(errno.ECONNREFUSED)
 
 FAILURES: list[tuple[Exception, Reason, str]] = [
@@ -64,6 +65,7 @@ FAILURES: list[tuple[Exception, Reason, str]] = [
     (response_error("Bad status line:\n\n  b'x'", BadStatusLine("x")), Reason.PROTOCOL, "Bad status line"),
     (HttpProcessingError(message="more than 10"), Reason.PROTOCOL, "more than 10"),
     (response_error("Got more", LineTooLong(b"x", 1)), Reason.HEADERS_TOO_LARGE, TOO_LARGE),
+    (response_error("", HeadTooLong()), Reason.HEADERS_TOO_LARGE, TOO_LARGE),
     (response_error("Too many headers received"), Reason.HEADERS_TOO_LARGE, TOO_LARGE),
 ]  # fmt: skip
 

@@ -91,6 +91,10 @@ BROKEN: dict[str, tuple[Script, Reason]] = {
         [b"HTTP/1.1 200 OK\r\n", Repeat(b"X: " + b"y" * 30_000 + b"\r\n", 12), b"Content-Length: 0\r\n\r\n"],
         Reason.HEADERS_TOO_LARGE,
     ),
+    "A10 endless long headers": (
+        [b"HTTP/1.1 200 OK\r\n", Repeat(b"X: " + b"y" * 30_000 + b"\r\n")],
+        Reason.HEADERS_TOO_LARGE,
+    ),
     "A11 NUL": ([page(b"ok", "200 OK", "X: a\0b")], Reason.PROTOCOL),
     "A11 bare CR": ([page(b"ok", "200 OK", "X: a\rb")], Reason.PROTOCOL),
     "A11 no colon": ([page(b"ok", "200 OK", "garbage")], Reason.PROTOCOL),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.reasons import Reason
 from tests.support.certificate import server_context
 from tests.support.faults import CLOSE, HANG, RESET, FaultServer, Script, chunked, head, page
-from tests.support.fetching import failed, fetch_once, fetched
+from tests.support.fetching import a_request, failed, fetch_once, fetched, options
 
 
 async def test_an_untrusted_certificate_is_refused_and_said_why(tmp_path: Path) -> None:
@@ -63,3 +65,30 @@ async def test_an_unclean_shutdown_after_a_framed_body_is_nothing(
     with FaultServer({"/": script}, tls=server_context(tmp_path)) as server:
         got = fetched(await fetch_once(server.url(), verify_tls=False))
     assert (got.body, got.truncated, got.framing) == (body, None, framing)
+
+
+async def test_a_page_comes_through_a_proxys_tunnel(tmp_path: Path) -> None:
+    """The guard sits on the TLS transport then, not on the socket's."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        assert asked.startswith(f"CONNECT example.com:{server.port} ".encode())
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head("200 Connection established"))
+        await asyncio.gather(pipe(reader, there_writer), pipe(there_reader, writer))
+
+    with FaultServer({"/": [page(b"through")]}, tls=server_context(tmp_path)) as server:
+        proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        async with Fetcher(options(proxy=address, verify_tls=False)) as fetcher:
+            for _ in range(2):
+                got = fetched(await fetcher.fetch(a_request(server.url(host="example.com"))))
+                assert got.body == b"through"
+        proxy.close()
+        await asyncio.sleep(0.1)
+    assert [seen.connection for seen in server.seen] == [1, 1]
