@@ -29,6 +29,7 @@ from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
 from crawler.engine.lag import LagMeter
 from crawler.engine.loop import Engine, Parts
+from crawler.engine.snapshot import Snapshot, snapshot_of
 from crawler.engine.summary import Summary, by_reason, write_summary
 from crawler.engine.workers import Workers
 from crawler.errors import ConfigError, ExitCode, Problem, StateError
@@ -128,6 +129,16 @@ class Crawl:
             self._drain = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._main.cancel)
         else:
             self._main.cancel()
+
+    def snapshot(self, *, hosts: int = 5) -> Snapshot | None:
+        """Return the figures of this moment, with the busiest `hosts`; None until the state is open.
+
+        For the event loop's thread. Waits for nothing and costs some 50 µs: fine a few times a second.
+        """
+        if self._engine is None or self._store is None:
+            return None
+        seconds = monotonic() - self._started
+        return snapshot_of(self._engine, self._store.live_counters, self._workers, seconds=seconds, hosts=hosts)
 
     # -- one run
 

@@ -125,6 +125,10 @@ class Engine:
         """Batches sent to the workers so far."""
         return self._parts.batcher.trips
 
+    def busiest(self, count: int) -> list[tuple[str, int, int]]:
+        """Return `(host, in flight, in memory)` of the hosts with most to do."""
+        return self._frontier.busiest(count)
+
     def expect_group(self) -> None:
         """Note that a group is on its way to the store, so that an empty frontier is not the end yet."""
         self._expected += 1

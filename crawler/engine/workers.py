@@ -58,10 +58,15 @@ class Workers:
         """Return how many workers are at work."""
         return self._pool.stats().busy if self._pool is not None else 0
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers alive; empty with an executor that was given."""
+        return self._pool.pids if self._pool is not None else ()
+
     async def close(self) -> None:
-        """End the processes."""
+        """End the processes. A crawl that closes them wants nothing more of them: what is still at work is killed."""
         if self._pool is not None:
-            await self._pool.aclose()
+            await self._pool.aclose(timeout=0.0)
 
     def kill(self) -> None:
         """End the processes now, from any thread and without an event loop: for a start that failed half-way."""

@@ -97,11 +97,15 @@ class Store:
     ) -> tuple[Store, Opened]:
         """Open or create the state, cut the outputs to what was committed, and begin a run.
 
-        `meta` is written on the first run only. Raises StateError, OSError.
+        `meta` is written on the first run only. Raises StateError.
         """
         store = cls(directory, options, listener)
         store._thread.start()
-        opened = await store._call(lambda: store._start(meta))
+        try:
+            opened = await store._call(lambda: store._start(meta))
+        except BaseException:  # also when cancelled: nobody has the store yet who could end its thread
+            await store.abandon()
+            raise
         return store, opened
 
     # -- in the event loop
@@ -259,9 +263,8 @@ class Store:
         self._db = open_database(self._directory / STATE_FILE, durable=self._options.durable)
         try:
             return self._recover(meta)
-        except BaseException:
-            self._db.close()
-            raise
+        except (OSError, sqlite3.Error) as exc:
+            raise StateError(f"{self._directory}: cannot be written: {exc}; make room or mend the permissions") from exc
 
     def _recover(self, meta: Mapping[str, str]) -> Opened:
         db, options = self._db, self._options
