@@ -135,11 +135,14 @@ class Crew:
         self._share()
 
     def cancelled(self, ident: int) -> None:
-        """Forget a task whose future was cancelled before it ran."""
-        if self.queue.pop(ident, None) is None:
+        """Forget a task whose future was cancelled before it ran; where it is too late for that, `finish` sees to it."""
+        task = self.queue.pop(ident, None)
+        if task is None:
             for worker in self.workers:
                 if worker.waiting is not None and worker.waiting.ident == ident:
-                    worker.withdraw()
+                    task = worker.withdraw()
+        if task is not None:
+            task.claim()
 
     def finish(self, worker: Worker, ident: int) -> Task:
         """Note that a worker is through with the task it ran, give it the next, return the one that is done."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any
 
 from pipelines.errors import TaskNotPicklable
@@ -39,7 +39,7 @@ class TaskFuture(Future[Any]):
 class Task:
     """A pickled call. Its payload is kept until it has certainly started, because until then it may move."""
 
-    __slots__ = ("buffers", "chunks", "deadline", "function", "future", "ident", "is_running", "moves")
+    __slots__ = ("buffers", "chunks", "deadline", "function", "future", "ident", "is_cancelled", "is_running", "moves")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Task:
         self.function = function
         self.deadline = deadline
         self.is_running = False  # the future says so too and can no longer be cancelled
+        self.is_cancelled = False
         self.moves = 0
         self.future = TaskFuture(ident, on_cancel)
 
@@ -64,9 +65,10 @@ class Task:
         return name_of(self.function)
 
     def claim(self) -> bool:
-        """Mark the future as running; False when it was cancelled."""
-        if not self.is_running:
+        """Mark the future as running; False when it was cancelled, of which those who wait for it hear now."""
+        if not self.is_running and not self.is_cancelled:
             self.is_running = self.future.set_running_or_notify_cancel()
+            self.is_cancelled = not self.is_running
         return self.is_running
 
     def settle(self, frame: Frame) -> None:
@@ -81,17 +83,13 @@ class Task:
         if frame.kind == Kind.FAILURE:
             self.fail(unpack(answer))
             return
-        try:
+        if self.claim():  # else cancelled while it waited, too late to be taken back
             self.future.set_result(answer)
-        except InvalidStateError:
-            pass  # cancelled while it waited, too late to be taken back
 
     def fail(self, error: BaseException) -> None:
         """Answer the caller with an exception; runs the future's callbacks."""
-        try:
+        if self.claim():
             self.future.set_exception(error)
-        except InvalidStateError:
-            pass  # cancelled
 
 
 def name_of(function: Function) -> str:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, as_completed
+from concurrent.futures import CancelledError, Future, as_completed, wait
 from pathlib import Path
 from pickle import PickleBuffer
 
@@ -165,6 +165,7 @@ def test_a_queued_task_can_be_cancelled(tmp_path: Path, eventually: Eventually) 
         assert pool.stats().queued == 0
         assert pool.submit(tasks.same, 1).result(10) == 1
     assert not (tmp_path / "ran").exists(), "the one in the worker's socket was taken back, too"
+    assert wait(waiting, timeout=1).not_done == set(), "those who wait for it hear of it"
     with pytest.raises(CancelledError):
         waiting[0].result(1)
 
