@@ -1,8 +1,8 @@
 """Digest fields of HTTP: what a server says the bytes hash to.
 
 Content-Digest and Repr-Digest are RFC 9530 (a structured field: `sha-256=:BASE64:`), Digest is RFC 3230, which it
-replaced (`SHA-256=BASE64`), Content-MD5 is RFC 1864. Algorithms too weak against an attacker still find a broken transfer,
-which is all that is asked of them here.
+replaced (`SHA-256=BASE64`), Content-MD5 is RFC 1864. Algorithms too weak against an attacker still find a broken
+transfer, which is all that is asked of them here.
 """
 
 from __future__ import annotations

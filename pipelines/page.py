@@ -1,7 +1,7 @@
-"""The shared words of the pipeline: what goes in (`Page`), what stages work on (`Document`), what comes out (`Processed`).
+"""The shared words of the pipeline: what goes in, what stages work on, what comes out.
 
-A `Page` is one HTTP response exactly as it came off the wire: still compressed, still undecoded. It crosses into a worker
-process, so it is a NamedTuple: those pickle in a third of the time of a frozen slotted dataclass.
+A `Page` is one HTTP response exactly as it came off the wire: still compressed, still undecoded. It crosses into a
+worker process, so it is a NamedTuple: those pickle in a third of the time of a frozen slotted dataclass.
 
 A `Document` lives in one worker only, for the time of one page. Stages read and change it; nothing else ever sees it.
 
@@ -53,7 +53,7 @@ class Link(NamedTuple):
     """One outlink of a document, as a person would list it."""
 
     url: str
-    """Canonical absolute URL; for a link that is no valid http(s) URL, the raw attribute."""
+    """Canonical absolute URL; for an http(s) link that is no valid URL the raw attribute, at most 2,000 characters."""
     kind: str
     """Element and attribute it came from: `a`, `img[srcset]`, `css`, `meta[refresh]`, …"""
     text: str
@@ -82,8 +82,9 @@ class Document:
 
     __slots__ = (
         "body", "canonical", "charset", "charset_source", "content_type", "description", "detail", "error", "flags",
-        "follow", "headings", "headers", "is_html", "lang", "markup", "mime", "other_links", "outlinks", "page", "record",
-        "robots", "sha256", "simhash", "sniffed", "text", "text_sha256", "title", "tree", "truncated",
+        "follow", "headers", "headings", "is_html", "lang", "markup", "mime", "other_links", "outlinks", "page",
+        "record", "robots", "sha256", "simhash", "sniffed", "text", "text_sha256", "title", "tree", "truncated",
+        "words",
     )  # fmt: skip
 
     def __init__(self, page: Page) -> None:
@@ -108,13 +109,10 @@ class Document:
         self.robots: tuple[str, ...] = ()  # parse: directives of meta robots and X-Robots-Tag, lower case, sorted
         self.headings: list[tuple[int, str]] = []
         self.text: str | None = None  # parse: visible text, white space collapsed
-        self.outlinks: list[
-            tuple[str, str, str, str]
-        ] = []  # parse: the fields of `Link`, plain because pages have hundreds
+        self.words: list[str] = []  # parse: the words of the text, in order
+        self.outlinks: list[tuple[str, str, str, str]] = []  # parse: `Link`s as plain tuples, pages have hundreds
         self.follow: list[Target] = []  # parse: where of these the crawl may go on
-        self.other_links = (
-            0  # parse: links that are no web addresses (mailto:, javascript:, data:): counted, not listed
-        )
+        self.other_links = 0  # parse: mailto:, javascript:, data: and the like, which are counted and not listed
         self.sha256: str = ""  # hash: of the decoded body, hex
         self.text_sha256: str | None = None
         self.simhash: int | None = None  # hash: unsigned 64 bit
@@ -134,7 +132,7 @@ class Processed(NamedTuple):
 
     id: int
     line: bytes
-    """The record: one line of JSON without a newline, whose last key is `"duplicate_of":null`. Empty when `error` is set."""
+    """The record: one line of JSON without a newline, last key `"duplicate_of":null`. Empty when `error` is set."""
     digest: int
     """First 8 bytes of the SHA-256 of the decoded body as a signed 64-bit integer: the key of duplicate detection."""
     outlinks: bytes

@@ -1,15 +1,18 @@
 """A list of stages as one picklable value, and the pages that go through it.
 
-A `PipelineSpec` is what a crawl asks for. It travels to the workers as bytes; each worker builds the `Pipeline` once and
-keeps it, with what it remembers of URLs and words. A `Pipeline` works alone as well: on local files, without any crawl.
+A `PipelineSpec` is what a crawl asks for. It travels to the workers as bytes; each worker builds the `Pipeline` once
+and keeps it, with what it remembers of URLs and words. A `Pipeline` works alone as well: on local files, without any
+crawl.
 
-One bad page costs one page. An exception of any stage, of the user's too, becomes `Processed(error="parse_error")` for
-that page; it is the only place in this package where everything is caught. What a worker remembers as reported is written
-down last, when nothing can go wrong with the page any more, and taken back when a batch does not leave the worker.
+One bad page costs one page. An exception of any stage, of the user's too, becomes `Processed(error="parse_error")`
+for that page; it is the only place in this package where everything is caught. What a worker remembers as reported is
+written down last, when nothing can go wrong with the page any more, and taken back when a batch does not leave the
+worker.
 """
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -41,9 +44,9 @@ class PipelineSpec:
 
     options: StageOptions = field(default_factory=StageOptions)
     admit: Admit | None = None
-    """Scope's verdict on each new link, `(host, priority)` or a reason. Picklable. None: links are listed, none reported."""
+    """Scope's verdict on each new link, `(host, priority)` or a reason. Picklable. None: nothing is reported."""
     fingerprint_key: bytes = b""
-    """Secret of the job, at most 64 bytes; without one, fingerprints are the same everywhere and anyone can forge them."""
+    """Secret of the job, at most 64 bytes; without one anybody can make two URLs collide."""
     nonce: str = ""
     """Differs from run to run: a worker that outlives a run must report links anew in the next one."""
 
@@ -63,7 +66,7 @@ class Pipeline:
         self.targets = Targets(fingerprinter(spec.fingerprint_key), spec.admit, rewrite)
         self.stages: list[Stage] = [Decode(options), Parse(options, self.targets), hash_page, verify]
         self.stages += map(load_stage, options.stages)
-        self._record = Record(options)
+        self.record = Record(options)
         self._store_body = options.store_body
         self.reported: list[Target] = []
         """Links handed out since the caller last emptied this list."""
@@ -85,7 +88,7 @@ class Pipeline:
         admitted, refused = self.targets.unreported(doc.follow)
         result = Processed(
             page.id,
-            self._record.line(doc),
+            self.record.line(doc),
             int.from_bytes(bytes.fromhex(doc.sha256[:16]), "big", signed=True),
             _outlinks(admitted),
             _refused(refused),
@@ -142,11 +145,18 @@ def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
     else:
         _pipelines.move_to_end(spec)
     pipeline.reported.clear()
+    # A page makes thousands of objects and no cycles. Looking for cycles while it is at work, among all that the worker
+    # remembers, costs more than some stages.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return [pipeline.process(page) for page in pages]
     except BaseException:
         pipeline.targets.unmark_reported(pipeline.reported)  # nobody will ever see these results
         raise
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _loads(spec: bytes) -> PipelineSpec:

@@ -12,6 +12,7 @@ This is "determining the character encoding" of the HTML Standard (13.2.3.2) wit
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from pipelines.stages.labels import encoding_for
 
@@ -21,12 +22,16 @@ LATE_PRESCAN_BYTES = 64 * 1024
 _SPACE = b"\t\n\f\r "
 _SPACE_OR_SLASH = b"\t\n\f\r /"
 _TAG = re.compile(rb"</?[A-Za-z]")
+_WHOLE_TAG = re.compile(
+    rb"</?[A-Za-z][^\t\n\f\r >]*"
+    rb"(?:[\t\n\f\r /]+[^\t\n\f\r />=<\"']+(?:=(?:\"[^\"]*\"|'[^']*'|[^\t\n\f\r \"'=<>`]+))?)*[\t\n\f\r /]*>"
+)
 _NAME_END = re.compile(rb"[\t\n\f\r >]")
 _ATTRIBUTE_NAME_END = re.compile(rb"[\t\n\f\r />=]")
 _CHARSET = re.compile(
-    rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"'][^\t\n\f\r ;]*))", re.I
+    rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"'][^\t\n\f\r ;]*))", re.IGNORECASE
 )
-_META = re.compile(rb"<meta[\t\n\f\r /]", re.I)
+_META = re.compile(rb"<meta[\t\n\f\r /]", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][A-Za-z0-9._-]*)[\"']")
 
 
@@ -73,10 +78,19 @@ def is_utf8(data: bytes) -> bool:
 
 
 def _prescan_all(data: bytes) -> str | None:
-    name = prescan(data[:PRESCAN_BYTES])
+    head = data[:PRESCAN_BYTES]
+    # Up to the first tag that speaks of a charset, the pages of a site are often the same. Whatever the scan finds in
+    # that much is what it would find in all of it.
+    end = head.find(b">", head.find(b"charset"))
+    name = (_prescan_known(head[: end + 1]) if end > 0 else None) or prescan(head)
     if name is None and len(data) > PRESCAN_BYTES and _META.search(data, PRESCAN_BYTES, LATE_PRESCAN_BYTES):
         name = prescan(data[:LATE_PRESCAN_BYTES])
     return name
+
+
+@lru_cache(maxsize=256)
+def _prescan_known(data: bytes) -> str | None:
+    return prescan(data)
 
 
 def prescan(data: bytes) -> str | None:
@@ -92,6 +106,8 @@ def prescan(data: bytes) -> str | None:
             at, name = _read_meta(data, at + 5)
             if name:
                 return name
+        elif whole := _WHOLE_TAG.match(data, at):  # well-formed: no need to read its attributes one by one
+            at = whole.end() - 1
         elif _TAG.match(data, at):
             end_of_name = _NAME_END.search(data, at)
             if end_of_name is None:

@@ -125,7 +125,7 @@ def _inflate(body: bytes, cap: int, window: int) -> _Layer:
 
 
 def _next_members(body: bytes, at: int, first: bytes, cap: int, window: int) -> _Layer:
-    """Inflate further gzip members (RFC 1952 2.2). Fed in slices, or a million tiny members would cost a million copies."""
+    """Inflate further gzip members (RFC 1952 2.2), in slices: a million tiny members would cost a million copies."""
     parts, size = [first], len(first)
     for _ in range(MAX_MEMBERS):
         if not body.startswith(_GZIP_MAGIC, at):

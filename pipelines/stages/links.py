@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from selectolax.lexbor import LexborNode
 
-from pipelines.page import Document, Target
+from pipelines.page import Target
 from pipelines.stages.options import LinkSet, StageOptions
 from pipelines.stages.outline import Outline
 from pipelines.stages.targets import Folder
@@ -14,9 +14,9 @@ MAX_REL_CHARS = 200
 
 PAGE_RELS = frozenset(
     {
-        "alternate", "amphtml", "appendix", "author", "bookmark", "canonical", "chapter", "contents", "copyright", "first",
-        "glossary", "help", "home", "index", "last", "license", "next", "prev", "previous", "search", "section", "shortlink",
-        "start", "subsection", "tag", "toc", "top", "up",
+        "alternate", "amphtml", "appendix", "author", "bookmark", "canonical", "chapter", "contents", "copyright",
+        "first", "glossary", "help", "home", "index", "last", "license", "next", "prev", "previous", "search",
+        "section", "shortlink", "start", "subsection", "tag", "toc", "top", "up",
     }
 )  # fmt: skip
 """Relations of `<link>` and of the Link field that lead to a page (IANA link relations and HTML 4.01 6.12)."""
@@ -24,7 +24,8 @@ PAGE_RELS = frozenset(
 _HTML_TYPES = frozenset({"", "text/html", "application/xhtml+xml"})
 _ANCHOR_KINDS = frozenset({"a", "area"})
 _PAGE_KINDS = _ANCHOR_KINDS | {
-    "link[href]", "iframe[src]", "frame[src]", "meta[refresh]", "header[link]", "header[refresh]", "header[content-location]",
+    "link[href]", "iframe[src]", "frame[src]", "meta[refresh]", "header[link]", "header[refresh]",
+    "header[content-location]",
 }  # fmt: skip
 _NEVER_FOLLOWED = frozenset({"a[ping]", "area[ping]", "form[action:post]", "meta[csp]", "text"})
 """What no GET is meant for, or what is only a guess."""
@@ -69,13 +70,13 @@ class LinkSets:
         self._follow: LinkSet = options.follow
         self._follow_nofollow = options.follow_nofollow
 
-    def collect(self, doc: Document, outline: Outline, folder: Folder, rows: Rows) -> None:
+    def collect(self, outline: Outline, links: list[dict[str, str | None]], folder: Folder, rows: Rows) -> None:
         """List the links of an HTML page; anchors first, because they have a text."""
         if self.has_anchors:
             self._anchors(outline.anchors, "a", folder, rows)
             self._anchors(outline.areas, "area", folder, rows)
         if self.has_pages:
-            self._links(outline.links, folder, rows)
+            self._links(links, folder, rows)
             for node in outline.frames:
                 if src := node.attributes.get("src"):
                     rows.add(folder, src, f"{node.tag}[src]")
@@ -106,9 +107,8 @@ class LinkSets:
             if strict and _says_nofollow(rel):
                 rows.nofollow.add(target)
 
-    def _links(self, nodes: list[LexborNode], folder: Folder, rows: Rows) -> None:
-        for node in nodes:
-            attributes = node.attributes
+    def _links(self, links: list[dict[str, str | None]], folder: Folder, rows: Rows) -> None:
+        for attributes in links:
             href, rel = attributes.get("href"), attributes.get("rel") or ""
             if href and (self.has_all or self.is_page_rel(rel, attributes.get("type") or "")):
                 rows.add(folder, href, "link[href]", rel=rel[:MAX_REL_CHARS])

@@ -9,9 +9,9 @@ LinkSet = Literal["none", "anchors", "pages", "all"]
 """Which links are meant, each set containing the one before it:
 
 `anchors`  `<a href>` and `<area href>`
-`pages`    also what leads to another page: frames, `<link>` with a navigating rel (next, prev, alternate, canonical, …),
+`pages`    also what leads to another page: frames, `<link>` with a navigating rel (next, alternate, canonical, …),
            meta refresh, and the header fields Link (same rels), Refresh and Content-Location
-`all`      also every other URL of HTML, SVG and CSS: images, scripts, styles, media, forms, pings, plug-ins, comments, …
+`all`      also every other URL of HTML, SVG and CSS: images, scripts, styles, media, forms, pings, plug-ins, …
 """
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # the longest HTML page of the Common Crawl is cut at 1 MiB; browsers read far more

@@ -1,9 +1,9 @@
 """One look over a parsed page: the few elements that matter, sorted by kind, in document order.
 
 A selector with every tag we want (`a, area, h1, …`) costs lexbor 10 ns per element and tag, a walk per tag 15 ns per
-element. Naming what we do *not* want is cheaper: most elements of real pages are one of a dozen tags, the selector stops
-at the first that fits, and what is left is few enough to sort in Python. On five documentation sites that is a third
-to a half of the cost of naming what we want. The result does not depend on the list, only the speed does.
+element. Naming what we do *not* want is cheaper: most elements of real pages are one of a dozen tags, the selector
+stops at the first that fits, and what is left is few enough to sort in Python. On five documentation sites that is a
+third to a half of the cost of naming what we want. The result does not depend on the list, only the speed does.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 WITHOUT_EVENTS = 1  # LexborDocumentOptions.WO_EVENTS: nothing here needs mutation events, and parsing is faster
 
-_COMMON = "span,div,li,code,td,p,tr,em,dt,br,img"
+_COMMON = "span,div,td,li,code,p,tr,em,dt"
 _INTERESTING = f":not({_COMMON})"
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _TAGS = (
-    "html", "body", "head", "title", "meta", "base", "link", "a", "area", "iframe", "frame", "script", "style", "noscript",
-    *_HEADINGS,
+    "html", "body", "head", "title", "meta", "base", "link", "a", "area", "iframe", "frame", "script", "style",
+    "noscript", *_HEADINGS,
 )  # fmt: skip
 
 
@@ -90,13 +90,13 @@ def visible_text(tree: LexborHTMLParser, hidden: list[LexborNode], *, keep: bool
     if not keep:
         for node in hidden:
             node.decompose(recursive=False)
-        return body.text(separator=" ").split()
+        return body.text(separator=" ", skip_empty=True).split()
     swapped = []
     for node in hidden:
         stand_in = tree.create_node("wbr")
         node.replace_with(stand_in, move=True)
         swapped.append((stand_in, node))
-    words = body.text(separator=" ").split()
+    words = body.text(separator=" ", skip_empty=True).split()
     for stand_in, node in reversed(swapped):
         stand_in.replace_with(node, move=True)
     return words

@@ -59,25 +59,25 @@ class Parse:
                 break
         folder = self._targets.folder_of(base)
         rows = Rows(self._options.max_links)
-        self._sets.collect(doc, outline, folder, rows)
+        links = [node.attributes for node in outline.links]
+        self._sets.collect(outline, links, folder, rows)
         self._metas(doc, outline.metas, directives, folder, rows)
         self._header_links(doc, folder, rows)
-        self._describe(doc, outline, base)
+        self._describe(doc, outline, links, base)
         # Last, because it takes elements out of the tree.
         self._text(doc, visible_text(tree, outline.hidden, keep=self._keep_tree))
         self._finish(doc, rows, directives)
         if not self._keep_tree:
             doc.tree = None
 
-    def _describe(self, doc: Document, outline: Outline, base: str) -> None:
+    def _describe(self, doc: Document, outline: Outline, links: list[dict[str, str | None]], base: str) -> None:
         if outline.titles:
             doc.title = _first_title(outline.titles)
         if outline.html is not None:
             attributes = outline.html.attributes
             lang = attributes.get("lang") or attributes.get("xml:lang")
             doc.lang = lang.strip()[:MAX_LANG_CHARS] or None if lang else None
-        for node in outline.links:
-            attributes = node.attributes
+        for attributes in links:
             rel = attributes.get("rel")
             if rel and "canonical" in rel.lower().split() and (href := attributes.get("href")):
                 doc.canonical = canonicalize(href, base)
@@ -100,8 +100,8 @@ class Parse:
                     doc.description = doc.description or " ".join(content.split())[:MAX_DESCRIPTION_CHARS] or None
                 elif name == "robots" or (agent and name == agent):
                     directives |= meta_directives(content)
-            elif (pragma := attributes.get("http-equiv")) and self._sets.has_pages:
-                if pragma.lower() == "refresh" and (url := refresh_url(content)):
+            elif (attributes.get("http-equiv") or "").lower() == "refresh":
+                if self._sets.has_pages and (url := refresh_url(content)):
                     rows.add(folder, url, "meta[refresh]")
 
     def _plain(self, doc: Document, markup: bytes, folder: Folder, rows: Rows) -> None:
@@ -118,7 +118,7 @@ class Parse:
         if len(text) > self._options.max_text_chars:
             text = text[: self._options.max_text_chars]
             doc.flags.append("text_truncated")
-        doc.text = text
+        doc.text, doc.words = text, words
 
     def _header_links(self, doc: Document, folder: Folder, rows: Rows) -> None:
         if not self._sets.has_pages:

@@ -14,10 +14,10 @@ _LINK_VALUE = re.compile(r'<([^>]*)>((?:"(?:[^"\\]|\\.)*"|[^,"])*)')
 _LINK_PARAMETER = re.compile(
     r';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;, \t"]*)))?'
 )
+_CSS_STRING = r"""(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')"""
+_CSS_BARE = r"""([^"'()\\\t\n\f\r ]*(?:\\.[^"'()\\\t\n\f\r ]*)*)"""
 _CSS_URL = re.compile(
-    r"""url\([\t\n\f\r ]*(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'|([^"'()\\\t\n\f\r ]*(?:\\.[^"'()\\\t\n\f\r ]*)*))"""
-    r"""|@import[\t\n\f\r ]+(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')""",
-    re.IGNORECASE | re.DOTALL,
+    rf"url\([\t\n\f\r ]*(?:{_CSS_STRING}|{_CSS_BARE})|@import[\t\n\f\r ]+{_CSS_STRING}", re.IGNORECASE | re.DOTALL
 )
 _CSS_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[\t\n\f\r ]?|(.))", re.DOTALL)
 _SRCSET_URL = re.compile(r"[\t\n\f\r ,]*([^\t\n\f\r ]+)")

@@ -16,8 +16,8 @@ from pipelines.url import CanonicalUrl
 def query_rules(drop_keys: tuple[str, ...], sort: bool) -> Callable[[CanonicalUrl], CanonicalUrl] | None:
     """Return a function that applies the rules to a canonical URL, None when there are none.
 
-    `drop_keys` are shell patterns matched with the decoded key: `utm_*`. Sorting is by key and keeps the order of values
-    of one key. The result is canonical again: parameters are only left out or moved, never re-spelled.
+    `drop_keys` are shell patterns matched with the decoded key: `utm_*`. Sorting is by key and keeps the order of
+    values of one key. The result is canonical again: parameters are only left out or moved, never re-spelled.
     """
     if not drop_keys and not sort:
         return None

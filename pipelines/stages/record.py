@@ -1,4 +1,4 @@
-"""The last stage: one line of JSON, keys always in the same order, `duplicate_of` last so that the store can fill it in.
+"""The last stage: one line of JSON, keys always in the same order, `duplicate_of` last for the store to fill in.
 
 Outlinks are arrays `[url, kind, text, rel]`, not objects: a page has hundreds, and four repeated keys would be half of
 the file. Crawled text may hold NUL (escaped by JSON) and lone surrogates (from user stages only: replaced).

@@ -19,7 +19,7 @@ def load_stage(name: str) -> Stage:
         raise StageError(f'stage {name!r}: expected "package.module:function"')
     try:
         found: object = import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+    except Exception as error:  # importing runs the user's code, which may raise anything
         raise StageError(f"stage {name!r}: cannot import {module_name}: {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         found = getattr(found, part, None)

@@ -36,7 +36,7 @@ def _check_length(doc: Document) -> None:
 
 
 def _check_digests(doc: Document) -> None:
-    """Compare digests, which are over the body with its content coding (RFC 9530 3 and 2: for a 200 both are the same)."""
+    """Compare digests, which are over the body with its content coding; for a 200 both kinds (RFC 9530 2, 3)."""
     if doc.page.truncated is not None or doc.truncated == "content_length":
         doc.flags.append("digest_unchecked")
         return
