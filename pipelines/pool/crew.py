@@ -135,7 +135,7 @@ class Crew:
         self._share()
 
     def cancelled(self, ident: int) -> None:
-        """Forget a task whose future was cancelled before it ran; where it is too late for that, `finish` sees to it."""
+        """Forget a task whose future was cancelled before it ran; when that comes too late, `finish` sees to it."""
         task = self.queue.pop(ident, None)
         if task is None:
             for worker in self.workers:
