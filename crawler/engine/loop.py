@@ -165,6 +165,7 @@ class Engine:
         while True:
             await self._slots.acquire()
             held = True
+            self._wake.clear()  # before looking at anything: what changes from here on ends the next sleep
             try:
                 if self.stopping or self._is_limited():
                     return False
@@ -176,7 +177,6 @@ class Engine:
                     held = False
                     await self._sleep(None)
                     continue
-                self._wake.clear()
                 now = self._clock.now()
                 match self._frontier.next(now):
                     case Request() as request:
