@@ -21,7 +21,7 @@ class Kind(Enum):
     PAGE = "page"
     """Reached by links, answers 200: exactly one record."""
     REDIRECT = "redirect"
-    """Answers 3xx with a usable Location; its target is listed on its own."""
+    """Answers 3xx with a usable Location, perhaps into a loop; its target is listed on its own."""
     ERROR = "error"
     """Answers 4xx or 5xx for good: a line in errors.jsonl, no record."""
     DISALLOWED = "disallowed"
@@ -35,7 +35,7 @@ class Kind(Enum):
     RESOURCE = "resource"
     """Reached only as an image, style sheet or icon: a record or none, as the crawl is set."""
     FAULT = "fault"
-    """Answers something broken: an error or an incomplete record, never a complete one."""
+    """Answers something broken: an error, or a record that says so; never one that looks sound."""
 
 
 class Drip(NamedTuple):

@@ -1,8 +1,10 @@
 """Serves a `Demo` over HTTP/1.1 on loopback: a small protocol of its own.
 
 Not aiohttp.web, for two reasons. On a machine that crawler and demo share, every microsecond the server takes is taken
-from the crawl, and this costs less than half. And half the point of the demo is to send what no proper server sends:
-half a body, a reset, a body in drips. Only GET and HEAD are answered.
+from the crawl: an answer costs 80 µs of CPU here and 110 there, most of both for making up the page. And half the point
+of the demo is to send what no proper server sends: half a body, a reset, a body in drips.
+
+Only GET and HEAD are answered. There is no Date field: equal requests get equal bytes.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class DemoServer:
                 sock.close()
             raise
         self.demo = replace(self.demo, port=sockets[0].getsockname()[1])
+        self.demo.warm()
         loop = asyncio.get_running_loop()
         for sock in sockets:
             self._servers.append(await loop.create_server(lambda: Connection(self), sock=sock))

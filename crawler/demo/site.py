@@ -129,6 +129,12 @@ class Demo:
         index = self._host_index.get(host, len(self.graph.hosts))
         return self.catalogue is not None and index < len(self.graph.hosts) and self.catalogue.is_counted(index, target)
 
+    def warm(self) -> None:
+        """Make what is made once per site, so that the first answers take no longer than the others."""
+        self.page_body(0)
+        if self.catalogue is not None:
+            self.catalogue.answer(0, "/cases/", 0)
+
     def expected(self, limits: Limits = Limits()) -> Expected:  # noqa: B008 - an immutable value
         """Return the ground truth: every URL of the site and what a crawl within the scope `limits` makes of it."""
         return Expected(self, limits)

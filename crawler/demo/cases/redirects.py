@@ -46,8 +46,8 @@ def _spellings(origin: str, other: str) -> Iterator[Case]:
 
 def _dead_ends(origin: str) -> Iterator[Case]:
     loop = f"{origin}/redirect/loop-a", f"{origin}/redirect/loop-b"
-    yield _hop(loop[0], 302, loop[1], loop[1], "a loop of two", Kind.FAULT)
-    yield _hop(loop[1], 302, loop[0], loop[0], kind=Kind.FAULT)
+    yield _hop(loop[0], 302, loop[1], loop[1], "a loop of two")
+    yield _hop(loop[1], 302, loop[0], loop[0])
     myself = f"{origin}/redirect/self"
     yield _hop(myself, 302, myself, myself, "to itself", Kind.FAULT)
     outside = "http://elsewhere.invalid/"  # RFC 6761: never resolves
