@@ -99,6 +99,7 @@ class Fetcher:
         assert self._watch is not None
         self._watch.close()
         await self._session.close()
+        await asyncio.sleep(0)  # a transport that was aborted in its TLS handshake closes its socket in the next turn
         if self._own_resolver is not None:
             await self._own_resolver.close()
 

@@ -174,6 +174,8 @@ class FaultServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open.add(connection)
+            if self._stopping.is_set():  # accepted too late for __exit__ to see it
+                connection.close()
         try:
             if self._tls is not None:
                 raw, connection = connection, self._tls.wrap_socket(connection, server_side=True)
