@@ -169,6 +169,10 @@ class ByteBudget:
                 self._grant()
             raise
 
+    def add(self, count: int) -> None:
+        """Count `count` bytes that are held already, beyond the limit if need be; whoever acquires waits the longer."""
+        self.held += count
+
     def release(self, count: int) -> None:
         """Give bytes back."""
         self.held -= count

@@ -96,7 +96,7 @@ def store_options(config: Config, *, keep_lines: bool) -> StoreOptions:
 
 
 def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> PipelineSpec:
-    """Return what the workers do with a page. Its nonce is new each time: what one run reported says nothing to the next."""
+    """Return what the workers do with a page. Its nonce is new: what one run reported says nothing to the next."""
     parse = config.parse
     options = StageOptions(
         max_body_bytes=parse.max_body_bytes,

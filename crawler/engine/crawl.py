@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -28,7 +29,8 @@ from crawler.engine import assemble
 from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
 from crawler.engine.lag import LagMeter
-from crawler.engine.loop import Engine, Parts
+from crawler.engine.loop import Engine
+from crawler.engine.parts import Parts
 from crawler.engine.snapshot import Snapshot, snapshot_of
 from crawler.engine.summary import Summary, by_reason, write_summary
 from crawler.engine.workers import Workers
@@ -39,9 +41,10 @@ from crawler.frontier.politeness import HostClock
 from crawler.run.lock import JobLock
 from crawler.store.group import Applied, Seeds
 from crawler.store.store import Listener, Opened, Store
+from pipelines.errors import WorkerCrashed
 from pipelines.page import Page
 from pipelines.stages.query import query_rules
-from pipelines.stream import Batcher, ByteBudget
+from pipelines.stream import BROKEN_TRIPS, Batcher, ByteBudget
 from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
@@ -67,33 +70,40 @@ class Crawl:
         self._workers = workers or Workers(config.cpu, executor)
         self._accept_changes = accept_changes
         self._clock = clock
-        self._stack = AsyncExitStack()
+        self._stack: AsyncExitStack
         self._store: Store | None = None
         self._engine: Engine | None = None
         self._main: asyncio.Task[bool] | None = None
         self._drain: asyncio.TimerHandle | None = None
         self._stop_code: ExitCode | None = None
-        self._groups: asyncio.Queue[Applied | None] | None = None
-        self._store_error: BaseException | None = None
+        self._runner: asyncio.Task[Summary] | None = None  # only when iterated over
+        self._groups: asyncio.Queue[Applied | None] = asyncio.Queue()  # committed and not yet consumed
+        self._current: Applied | None = None
+        self._lines: deque[bytes] = deque()  # of the current group
+        self._store_error: Exception | None = None
         self._started = monotonic()
         self.summary: Summary | None = None
         """How the run ended; None before."""
 
     async def __aenter__(self) -> Self:
         out = self._config.job.out
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(JobLock(out))
-        except OSError as exc:
-            raise StateError(f"{out}: cannot be used as output directory: {exc.strerror or exc}") from exc
-        self._workers.start()
+        async with AsyncExitStack() as stack:
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(JobLock(out))
+            except OSError as exc:
+                raise StateError(f"{out}: cannot be used as output directory: {exc.strerror or exc}") from exc
+            stack.push_async_callback(self._workers.close)
+            self._workers.start()
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._workers.close()
+            if self._runner is not None:
+                await _end(self._runner)
         finally:
             await self._stack.aclose()
 
@@ -101,22 +111,33 @@ class Crawl:
         """Crawl to the end. Raises ConfigError, StateError; a bug in here passes as it is. Cancelling it is safe."""
         return await self._run(keep_lines=False)
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield every record once it is durable. A slow consumer slows the crawl; leaving the loop ends it."""
-        self._groups = asyncio.Queue()
-        runner = asyncio.create_task(self._run(keep_lines=True))
-        runner.add_done_callback(lambda _: self._groups.put_nowait(None) if self._groups else None)
-        try:
-            while (group := await self._groups.get()) is not None:
-                for line in group.lines:
-                    yield orjson.loads(line)
-                assert self._engine is not None
-                self._engine.release([group])
-            await runner
-        finally:
-            if not runner.done():
-                runner.cancel()
-                await asyncio.wait([runner])
+    def __aiter__(self) -> Self:
+        """Yield every record once it is durable. A slow consumer slows the crawl.
+
+        A loop that was left can be entered again and goes on with the next record. The crawl ends with the block.
+        """
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        """Return the next record; raises what `run` raises, after the last one."""
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(keep_lines=True))
+            self._runner.add_done_callback(lambda _: self._groups.put_nowait(None))
+        while not self._lines:
+            self._consumed()
+            self._current = await self._groups.get()
+            if self._current is None:
+                self._groups.put_nowait(None)  # for whoever asks again
+                await asyncio.shield(self._runner)
+                raise StopAsyncIteration
+            self._lines.extend(self._current.lines)
+        record: dict[str, Any] = orjson.loads(self._lines.popleft())
+        return record
+
+    def _consumed(self) -> None:
+        if self._current is not None and self._engine is not None:
+            self._engine.release([self._current])
+        self._current = None
 
     def stop(self, code: ExitCode = ExitCode.INTERRUPTED) -> None:
         """Start nothing new and end within ten seconds; a second call ends at once. What was not done stays pending."""
@@ -158,7 +179,10 @@ class Crawl:
                 code = self._judge(engine)
             await self._store.close(code)
             self.summary = self._summarize(code, engine, meter)
-            write_summary(self._config.job.out, self.summary)
+            try:
+                write_summary(self._config.job.out, self.summary)
+            except OSError as exc:
+                raise StateError(f"{self._config.job.out}: cannot write summary.json: {exc.strerror or exc}") from exc
             return self.summary
 
     async def _crawl(self, engine: Engine) -> ExitCode:
@@ -169,12 +193,15 @@ class Crawl:
         try:
             complete = await self._main
         except asyncio.CancelledError:
-            if self._stop_code is None or (current := asyncio.current_task()) is None or current.cancelling():
-                await _end(self._main)
+            await _end(self._main)
+            if (current := asyncio.current_task()) is None or current.cancelling():
                 raise
+            if self._store_error is not None:
+                raise self._store_error from None
+            assert self._stop_code is not None, "nobody else cancels it"
             complete = False
         except ExceptionGroup as group:
-            raise _first(group) from group
+            raise (self._store_error or _first(group)) from group
         finally:
             if self._drain is not None:
                 self._drain.cancel()
@@ -222,7 +249,8 @@ class Crawl:
         config = self._config
         loop = asyncio.get_running_loop()
         assert self._store is not None
-        await self._store.set_meta("scope", config.scope_digest())
+        if opened.meta["scope"] != config.scope_digest():
+            await self._store.set_meta("scope", config.scope_digest())
         key = bytes.fromhex(opened.meta["fingerprint_key"])
         scope = assemble.scope(config)
         clock = self._clock or Clock(loop.time)
@@ -258,10 +286,16 @@ class Crawl:
         )
         return Engine(parts)
 
-    async def _decode(self, page: Page) -> bytes:
+    async def _decode(self, page: Page) -> bytes | None:
+        """Return the body of a robots.txt without its codings, or None when it breaks a worker twice."""
         if not any(name == "content-encoding" for name, _ in page.headers):
             return page.body
-        return await self._workers.decode(page)
+        for _ in range(BROKEN_TRIPS):
+            try:
+                return await self._workers.decode(page)
+            except (WorkerCrashed, TimeoutError):  # the page, or somebody killed the worker
+                continue
+        return None
 
     def _seed(self, engine: Engine) -> None:
         """Put the seeds; those known from an earlier run change nothing."""
@@ -286,15 +320,17 @@ class Crawl:
     def _committed(self, groups: Sequence[Applied]) -> None:
         if self._engine is None:
             return
-        if self._groups is None:
+        if self._runner is None:
             self._engine.release(list(groups))
             return
         for group in groups:
             self._groups.put_nowait(group)
 
-    def _store_failed(self, error: BaseException) -> None:
-        if self._engine is not None:
-            self._engine.failed(error)
+    def _store_failed(self, error: Exception) -> None:
+        """Stop at once: nothing done from now on could be kept. Without a main task somebody awaits the store."""
+        self._store_error = error
+        if self._main is not None:
+            self._main.cancel()
 
     # -- the end
 
@@ -343,19 +379,22 @@ def _as_it_is(url: CanonicalUrl) -> CanonicalUrl:
     return url
 
 
-async def _end(task: asyncio.Task[bool]) -> None:
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and return when it is over, however often the caller is cancelled meanwhile."""
     task.cancel()
-    await asyncio.wait([task])
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as exc:
+            again = exc
+    if not task.cancelled():
+        task.exception()  # seen: it is what ended the block, or comes second to it
+    if again is not None:
+        raise again
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
-    """Return the error that tells most: trouble with the state before anything it caused."""
-    flat = list(_leaves(group))
-    return next((error for error in flat if isinstance(error, StateError)), flat[0])
-
-
-def _leaves(group: ExceptionGroup[Exception]) -> Sequence[Exception]:
-    found: list[Exception] = []
-    for error in group.exceptions:
-        found.extend(_leaves(error) if isinstance(error, ExceptionGroup) else [error])
-    return found
+    """Return the first error of a group, whatever groups it is in."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import assert_never
 
-from crawler.config import Config
 from crawler.engine.bodies import BodyStore
-from crawler.engine.clock import Clock
+from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
-from crawler.errors import StateError
-from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.frontier.frontier import Denied, Done, Frontier, MoreHosts, NeedRobots, Refill, Wait
+from crawler.frontier.frontier import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
 from crawler.frontier.host import Row
 from crawler.frontier.politeness import Verdict
 from crawler.frontier.reasons import Reason
@@ -30,44 +24,13 @@ from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
 from crawler.frontier.scope import Scope
 from crawler.store.group import Applied, Failure, Recorded, Redirect, Retried, Seeds, Skip
-from crawler.store.store import Store
-from pipelines.page import Page
-from pipelines.stream import Batcher, ByteBudget, LossCause, Lost
+from pipelines.page import Page, Processed
+from pipelines.stream import LossCause, Lost
 from pipelines.url import CanonicalUrl
 
 PAGE_OVERHEAD = 2048  # bytes a page holds beside its body: headers, URL, bookkeeping
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Live:
-    """What happens right now; read by whoever shows it."""
-
-    in_flight: int = 0
-    processing: int = 0
-    responses: int = 0
-    wire_bytes: int = 0
-    requests: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-
-
-@dataclass(slots=True, kw_only=True)
-class Parts:
-    """What the engine works with. It owns none of it."""
-
-    config: Config
-    frontier: Frontier
-    scope: Scope
-    fingerprint: Callable[[str], int]
-    tidy: Callable[[CanonicalUrl], CanonicalUrl]
-    fetcher: Fetcher
-    store: Store
-    batcher: Batcher
-    budget: ByteBudget
-    decode: Callable[[Page], Awaitable[bytes]]
-    bodies: BodyStore | None
-    clock: Clock
 
 
 class Engine:
@@ -86,9 +49,9 @@ class Engine:
         self._expected = 0  # groups put that may bring URLs before anything is pending
         self._open = 0  # pages handed out that have not come to an end yet
         self._held: dict[int, int] = {}  # url id -> bytes of the budget, until its commit
+        self._last_body: asyncio.Future[None] | None = None
         self.live = Live()
         self.stopping = False
-        self.limited = False
         self.bugs = 0
         self._tasks: asyncio.TaskGroup
         self._deadline: float | None = None
@@ -96,9 +59,16 @@ class Engine:
     async def run(self) -> bool:
         """Crawl until nothing is pending (True) or until a limit or `stop` (False). Raises StateError, and any bug."""
         max_time = self._config.job.max_time
-        if max_time is not None:
-            self._deadline = self._clock.now() + max_time
-            asyncio.get_running_loop().call_later(max_time, self._wake.set)
+        if max_time is None:
+            return await self._run()
+        self._deadline = self._clock.now() + max_time
+        timer = asyncio.get_running_loop().call_later(max_time, self._wake.set)
+        try:
+            return await self._run()
+        finally:
+            timer.cancel()
+
+    async def _run(self) -> bool:
         async with asyncio.TaskGroup() as self._tasks:
             return await self._schedule()
 
@@ -168,11 +138,10 @@ class Engine:
             self._wake.clear()  # before looking at anything: what changes from here on ends the next sleep
             try:
                 if self.stopping or self._is_limited():
-                    return False
+                    return self._is_complete()
                 if not self._has_allowance():
                     if self._open == 0:
-                        self.limited = True
-                        return False
+                        return self._is_complete()
                     self._slots.release()
                     held = False
                     await self._sleep(None)
@@ -195,7 +164,7 @@ class Engine:
                     case Denied(request, reason):
                         self._store.put(Skip(request, reason))
                     case Done():
-                        if self._expected == 0:
+                        if self._is_complete():
                             return True
                         self._slots.release()
                         held = False
@@ -218,13 +187,16 @@ class Engine:
         finally:
             timer.cancel()
 
+    def _is_complete(self) -> bool:
+        """Whether every URL has come to an end and none is on its way; may be so just when a limit is reached."""
+        return self._frontier.pending == 0 and self._expected == 0
+
     def _is_limited(self) -> bool:
         job = self._config.job
         counters = self._store.live_counters
         over_time = self._deadline is not None and self._clock.now() >= self._deadline
         over_bytes = job.max_bytes is not None and counters["wire_bytes"] >= job.max_bytes
-        self.limited = self.limited or over_time or over_bytes
-        return self.limited
+        return over_time or over_bytes
 
     def _has_allowance(self) -> bool:
         """Whether another page may be asked for without going over `job.max_pages`."""
@@ -317,10 +289,30 @@ class Engine:
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:
-            if result.body is not None and self._parts.bodies is not None:
-                await self._parts.bodies.keep(result.sha256, result.body)
-                result = result._replace(body=None)
+            self._hold(request, len(result.line) + len(result.outlinks) + len(result.refused))
+            if self._parts.bodies is not None:
+                result = await self._keep_body(self._parts.bodies, result)
             self._store.put(Recorded(request, result, len(page.body)))
+
+    async def _keep_body(self, bodies: BodyStore, result: Processed) -> Processed:
+        """Write the body, and return after those whose results came before.
+
+        A worker reports a link once, with the first page that has it. Were a later page committed before that one, a
+        kill between the two could lose the link.
+        """
+        assert result.body is not None, "the pipeline was told to send bodies"
+        before = self._last_body
+        mine = self._last_body = asyncio.get_running_loop().create_future()
+        await bodies.keep(result.sha256, result.body)
+        if before is not None:
+            await before
+        mine.set_result(None)
+        return result._replace(body=None)
+
+    def _hold(self, request: Request, size: int) -> None:
+        """Count memory that a page has come to hold since its admission; there is nothing to wait for any more."""
+        self._held[request.id] += size
+        self._parts.budget.add(size)
 
     def _give_up(self, request: Request, failure: Failure) -> None:
         held = self._held.pop(request.id, 0)
@@ -370,16 +362,6 @@ class Engine:
         self.bugs += 1
         _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
         return f"{type(exc).__name__}: {exc}"[:300]
-
-    def failed(self, exc: BaseException) -> None:
-        """Take the store's word that it cannot go on: nothing more may be believed."""
-        self._tasks.create_task(self._raise(exc))
-
-    async def _raise(self, exc: BaseException) -> None:
-        raise StateError(
-            f"{self._config.job.out}: cannot write state or outputs: {exc}; make room or mend the disk, "
-            "then run the same command again"
-        ) from exc
 
 
 def _verdict(outcome: Outcome) -> Verdict:

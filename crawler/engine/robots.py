@@ -1,4 +1,4 @@
-"""Finds out what each origin's robots.txt allows: from the store while it is fresh, else by an ordinary polite request."""
+"""Finds out what each origin's robots.txt allows: from the store while it is fresh, else by a polite request."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ class RobotsDesk:
     """Answers the frontier's `NeedRobots`, and takes the outcomes of robots.txt requests."""
 
     def __init__(
-        self, config: Config, frontier: Frontier, store: Store, clock: Clock, decode: Callable[[Page], Awaitable[bytes]]
+        self,
+        config: Config,
+        frontier: Frontier,
+        store: Store,
+        clock: Clock,
+        decode: Callable[[Page], Awaitable[bytes | None]],
     ) -> None:
-        """`decode` removes content codings, away from the event loop."""
+        """`decode` removes content codings, away from the event loop; None says that it could not be done."""
         self._config = config
         self._frontier = frontier
         self._store = store
@@ -54,7 +59,8 @@ class RobotsDesk:
         body = b""
         match outcome:
             case Fetched(page):
-                result, body = page.status, await self._decode(page)
+                decoded = await self._decode(page)
+                result, body = (Reason.PARSE_CRASH, b"") if decoded is None else (page.status, decoded)
             case Redirected(_, target):
                 if len(request.redirects) < MAX_ROBOTS_REDIRECTS:
                     chain = (*request.redirects, request.url)

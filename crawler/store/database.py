@@ -1,36 +1,47 @@
-"""Opens the state file: creates it, recognises it, and sets how durable a commit is."""
+"""Opens the state file: creates it, recognises it, and sets how durable a commit is.
+
+A state file appears with all its tables or not at all: it is made under another name and moved into place. So a file
+that is there and cannot be read is damaged, and one that is missing beside records of its own was lost. Both are
+refused: to start from nothing there would cut off every record that the outputs hold.
+"""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
+from time import monotonic
 
 from crawler.errors import StateError
 from crawler.store import schema
+from crawler.store.outputs import holds_records, sync_directory
 
 STATE_FILE = "state.sqlite3"
+CHECK_SECONDS = 0.3  # for the look at the whole file at start; larger files show their damage when the crawl gets there
+_CHECK_STEPS = 20_000  # SQLite's instructions between two looks at the clock
 
 
 def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
     """Open or create the state file for one writer; call it in the thread that will use it.
 
     With `durable` a commit survives power loss; without, it survives the death of the process, and a power loss may
-    take back the last commits but never leaves them in part. Raises StateError with the remedy.
+    take back the last commits but never leaves them in part. Raises StateError with the remedy, and OSError.
     """
-    if path.is_dir():
-        raise StateError(f"{path}: is a directory; the state file of the crawl belongs here")
-    fresh = not path.exists() or path.stat().st_size == 0
-    if fresh and any(path.with_name(path.name + tail).exists() for tail in ("-wal", "-journal")):
-        raise StateError(
-            f"{path}: is missing or empty beside its own journal; restore it, or start in an empty directory"
-        )
+    if not path.exists():
+        _refuse_lost(path)
+        _create(path)
+    if not path.is_file():
+        raise StateError(f"{path}: is no file; the state file of the crawl belongs here")
+    if path.stat().st_size == 0:
+        raise StateError(f"{path}: is empty; restore it from a copy, or start over in an empty directory")
     try:
         db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
     except sqlite3.Error as exc:
         raise StateError(f"{path}: cannot be opened: {exc}; check the directory and its permissions") from exc
     try:
-        _prepare(db, path, fresh=fresh, durable=durable)
+        _prepare(db, path, durable=durable)
+    except sqlite3.OperationalError as exc:  # the disk, not the file
+        db.close()
+        raise StateError(f"{path}: {exc}; make room or mend the disk, then run the same command again") from exc
     except sqlite3.Error as exc:
         db.close()
         raise StateError(f"{path}: {exc}; restore the file from a copy, or start over in an empty directory") from exc
@@ -40,30 +51,45 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path, *, fresh: bool, durable: bool) -> None:
-    if fresh:
-        db.execute("PRAGMA page_size = 8192")
-        os.chmod(path, 0o600)  # noqa: PTH101  # state may tell what a private site holds
+def _refuse_lost(path: Path) -> None:
+    found = [path.with_name(path.name + tail) for tail in ("-wal", "-journal")]
+    left = [file.name for file in found if file.exists()] + holds_records(path.parent)
+    if left:
+        raise StateError(
+            f"{path}: is missing beside {', '.join(left)}; restore it from a copy, or start over in an empty directory"
+        )
+
+
+def _create(path: Path) -> None:
+    """Make the file with its tables under another name, then give it its own."""
+    part = path.with_name(f"{path.name}.new")
+    for tail in ("", "-wal", "-shm", "-journal"):
+        part.with_name(part.name + tail).unlink(missing_ok=True)  # of a run that was killed here
+    try:
+        db = sqlite3.connect(part, isolation_level=None)
+        try:
+            part.chmod(0o600)  # state may tell what a private site holds
+            db.execute("PRAGMA page_size = 8192")
+            db.execute("PRAGMA journal_mode = MEMORY")  # nobody will ever roll this file back
+            db.executescript(f"BEGIN; {schema.TABLES} {schema.IDENTITY} COMMIT")
+        finally:
+            db.close()
+    except sqlite3.Error as exc:
+        raise StateError(f"{path}: cannot be made: {exc}; check the directory, its permissions and its space") from exc
+    part.replace(path)
+    sync_directory(path.parent)
+
+
+def _prepare(db: sqlite3.Connection, path: Path, *, durable: bool) -> None:
+    _recognise(db, path)
+    _check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA cache_size = -32000")
     db.execute("PRAGMA wal_autocheckpoint = 2000")
     db.execute("PRAGMA trusted_schema = OFF")
-    if not _has_tables(db):
-        db.execute("BEGIN EXCLUSIVE")
-        for statement in schema.TABLES.split(";"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {schema.USER_VERSION}")
-        db.execute("COMMIT")
-    _recognise(db, path)
     db.executescript(schema.SCRATCH)
-
-
-def _has_tables(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
 
 
 def _recognise(db: sqlite3.Connection, path: Path) -> None:
@@ -75,4 +101,22 @@ def _recognise(db: sqlite3.Connection, path: Path) -> None:
         raise StateError(
             f"{path}: has layout {version}, this program writes {schema.USER_VERSION}; "
             "use the version that wrote it, or start over in an empty directory"
+        )
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    """Look for damage, as far as that is possible in a moment: zeroed or foreign pages, rows that no index knows."""
+    until = monotonic() + CHECK_SECONDS
+    db.set_progress_handler(lambda: monotonic() > until, _CHECK_STEPS)
+    try:
+        found = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return
+    finally:
+        db.set_progress_handler(None, 0)
+    if found != ["ok"]:
+        raise StateError(
+            f"{path}: is damaged ({found[0]}); restore it from a copy, or start over in an empty directory"
         )

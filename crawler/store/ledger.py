@@ -1,8 +1,8 @@
 """One open transaction: takes groups of finished URLs, and commits them together with the lengths of the outputs.
 
-`apply` changes the tables and tells at once what is new, so that new URLs can be fetched before the commit. That is safe,
-because a page found through an uncommitted one can only be committed after it: groups are applied in order. If the
-process dies, both are pending again.
+`apply` changes the tables and tells at once what is new, so that new URLs can be fetched before the commit. That is
+safe, because a page found through an uncommitted one can only be committed after it: groups are applied in order. If
+the process dies, both are pending again.
 
 `commit` writes the outputs, syncs them when the job is durable, and commits states, counters and output lengths in one
 transaction. Everything here runs in the store's thread.
@@ -120,7 +120,7 @@ class Ledger:
         return applied
 
     def commit(self) -> None:
-        """Write and sync the outputs, then commit. Raises OSError or sqlite3.Error; nothing is reported as done then."""
+        """Write and sync the outputs, then commit. Raises OSError, sqlite3.Error: then nothing was reported as done."""
         if not self._db.in_transaction:
             return
         for name, (length, lines) in self._outputs.write().items():

@@ -1,8 +1,8 @@
 """The output files, whose committed lengths live in the store.
 
 A file is only ever appended to, by whole groups of lines. At start it is cut back to its committed length: what lies
-beyond was written by a run that did not live to commit it, and its URLs are pending again. A file that is *shorter* than
-its committed length lost data that had been reported as done; that is refused, never papered over.
+beyond was written by a run that did not live to commit it, and its URLs are pending again. A file that is *shorter*
+than its committed length lost data that had been reported as done; that is refused, never papered over.
 
 With compression every group is a zstd frame of its own: concatenated frames are a valid .zst file (RFC 8878 3), so
 cutting at a committed length always leaves whole frames.
@@ -19,6 +19,7 @@ from crawler.errors import StateError
 
 PAGES, ERRORS, SKIPPED = "pages", "errors", "skipped"
 NAMES = (PAGES, ERRORS, SKIPPED)
+PLAIN, COMPRESSED = SUFFIXES = (".jsonl", ".jsonl.zst")
 
 
 @dataclass(slots=True)
@@ -42,16 +43,18 @@ class Outputs:
         self._pending: dict[str, list[bytes]] = {name: [] for name in NAMES}
         self.pending_bytes = 0
         self._files: dict[str, _File] = {}
-        suffix = ".jsonl.zst" if zstd else ".jsonl"
+        suffix = COMPRESSED if zstd else PLAIN
         try:
             for name in NAMES:
                 length, lines = committed.get(name, (0, 0))
+                if length:
+                    _refuse_other_form(directory, name, suffix)
                 self._files[name] = _open(directory / f"{name}{suffix}", length, lines)
         except BaseException:
             self.close()
             raise
         if sync:
-            _sync_directory(directory)
+            sync_directory(directory)
 
     def path(self, name: str) -> Path:
         """Return where the lines called `name` are."""
@@ -93,6 +96,12 @@ class Outputs:
         self._files.clear()
 
 
+def _refuse_other_form(directory: Path, name: str, suffix: str) -> None:
+    other = directory / f"{name}{PLAIN if suffix == COMPRESSED else COMPRESSED}"
+    if other.exists() and not (directory / f"{name}{suffix}").exists():
+        raise StateError(f"{other}: holds what was crawled so far; set output.compress back to what it was")
+
+
 def _open(path: Path, length: int, lines: int) -> _File:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -126,7 +135,14 @@ def _compress(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(data)
 
 
-def _sync_directory(directory: Path) -> None:
+def holds_records(directory: Path) -> list[str]:
+    """Return the names of the output files in a directory that are not empty."""
+    found = (directory / f"{name}{suffix}" for name in NAMES for suffix in SUFFIXES)
+    return [path.name for path in found if path.exists() and path.stat().st_size > 0]
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

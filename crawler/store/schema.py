@@ -46,6 +46,8 @@ CREATE TABLE run(
 );
 """
 
+IDENTITY = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {USER_VERSION};"
+
 SCRATCH = """
 CREATE TEMP TABLE incoming(fp INTEGER PRIMARY KEY, seq INTEGER, url TEXT, host TEXT, priority INTEGER, depth INTEGER,
     via INTEGER, redirects TEXT);

@@ -60,7 +60,8 @@ class Listener:
 
     applied: Callable[[Applied], None]
     committed: Callable[[list[Applied]], None]
-    failed: Callable[[BaseException], None]
+    failed: Callable[[Exception], None]
+    """Nothing can be kept any more; called once, with a StateError unless it is a bug."""
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Store:
         self._run_id = 0
         self._uncommitted: list[Applied] = []
         self._due = 0.0
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._closed = asyncio.Event()
         self._thread = threading.Thread(target=self._main, name="crawlmill-store", daemon=True)
 
@@ -97,7 +98,7 @@ class Store:
     ) -> tuple[Store, Opened]:
         """Open or create the state, cut the outputs to what was committed, and begin a run.
 
-        `meta` is written on the first run only. Raises StateError.
+        `meta` is written on the first run only. Raises StateError, as every call that follows does.
         """
         store = cls(directory, options, listener)
         store._thread.start()
@@ -147,7 +148,7 @@ class Store:
         return await self._call(lambda: self._ledger.end_deferred())
 
     async def flush(self) -> None:
-        """Return when everything put so far is committed. Raises what the commit raised."""
+        """Return when everything put so far is committed. Raises StateError."""
         if self._turn:
             self._hand_over()
         await self._call(self._commit)
@@ -162,7 +163,7 @@ class Store:
         return {name: self._outputs.path(name) for name in NAMES}
 
     async def close(self, exit_code: int) -> None:
-        """Commit what was put and note how the run ended; `abandon` still has to follow. Raises what the commit raised."""
+        """Commit what was put and note how the run ended; `abandon` still has to follow. Raises StateError."""
         await self.flush()
         await self._call(lambda: self._end(exit_code))
 
@@ -171,11 +172,15 @@ class Store:
         with self._inbox.condition:
             self._inbox.closing = True
             self._inbox.condition.notify()
-        await self._closed.wait()
-        self._thread.join()  # its last act was to tell us
+        try:
+            await self._closed.wait()
+        finally:
+            self._thread.join()  # it is at its last act; a caller in a hurry waits for the sync under way, no longer
 
     def _ask(self, function: Callable[[], T], reply: Callable[[T], None]) -> None:
         def run() -> None:
+            if self._error is not None:
+                return  # the run is ending, nobody waits for this
             try:
                 result = function()
             except Exception as exc:  # noqa: BLE001  # ends the run, as any trouble with the state
@@ -183,25 +188,28 @@ class Store:
             else:
                 self._loop.call_soon_threadsafe(reply, result)
 
-        with self._inbox.condition:
-            self._inbox.calls.append(run)
-            self._inbox.condition.notify()
+        self._enqueue(run)
 
     async def _call(self, function: Callable[[], T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def run() -> None:
             try:
+                if self._error is not None:
+                    raise self._error
                 result = function()
-            except BaseException as exc:  # noqa: BLE001  # travels to the caller
-                self._loop.call_soon_threadsafe(_reject, future, exc)
+            except Exception as exc:  # noqa: BLE001  # travels to the caller
+                self._loop.call_soon_threadsafe(_reject, future, self._fail(exc))
             else:
                 self._loop.call_soon_threadsafe(_resolve, future, result)
 
-        with self._inbox.condition:
-            self._inbox.calls.append(run)
-            self._inbox.condition.notify()
+        self._enqueue(run)
         return await future
+
+    def _enqueue(self, call: Callable[[], None]) -> None:
+        with self._inbox.condition:
+            self._inbox.calls.append(call)
+            self._inbox.condition.notify()
 
     # -- in the thread
 
@@ -243,28 +251,31 @@ class Store:
             self._fail(exc)
 
     def _commit(self) -> None:
-        if self._error is not None:
-            raise StateError(f"{self._directory}: not written: {self._error}") from self._error
-        try:
-            self._ledger.commit()
-        except Exception as exc:
-            self._fail(exc)
-            raise
+        self._ledger.commit()
         groups, self._uncommitted = self._uncommitted, []
         if groups:
             self._loop.call_soon_threadsafe(self._listener.committed, groups)
 
-    def _fail(self, exc: Exception) -> None:
-        """After a failed write or sync nothing may be believed: stop for good, roll back, tell the loop once."""
-        self._error = exc
-        self._loop.call_soon_threadsafe(self._listener.failed, exc)
+    def _fail(self, exc: Exception) -> Exception:
+        """After a failed write or sync nothing may be believed: commit never again, and tell the loop, once."""
+        if self._error is None:
+            self._error = self._as_state_error(exc)
+            self._loop.call_soon_threadsafe(self._listener.failed, self._error)
+        return self._error
+
+    def _as_state_error(self, exc: Exception) -> Exception:
+        if not isinstance(exc, OSError | sqlite3.Error):
+            return exc  # a StateError already, or a bug
+        place = getattr(exc, "filename", None) or self._directory
+        cause = getattr(exc, "strerror", None) or exc
+        text = f"{place}: cannot keep state or outputs: {cause}"
+        error = StateError(f"{text}; make room or mend the disk, then run the same command again")
+        error.__cause__ = exc
+        return error
 
     def _start(self, meta: Mapping[str, str]) -> Opened:
         self._db = open_database(self._directory / STATE_FILE, durable=self._options.durable)
-        try:
-            return self._recover(meta)
-        except (OSError, sqlite3.Error) as exc:
-            raise StateError(f"{self._directory}: cannot be written: {exc}; make room or mend the permissions") from exc
+        return self._recover(meta)
 
     def _recover(self, meta: Mapping[str, str]) -> Opened:
         db, options = self._db, self._options

@@ -1,0 +1,48 @@
+"""What the engine works with, and what it shows of its work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from crawler.config import Config
+from crawler.engine.bodies import BodyStore
+from crawler.engine.clock import Clock
+from crawler.fetch.fetcher import Fetcher
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.scope import Scope
+from crawler.store.store import Store
+from pipelines.page import Page
+from pipelines.stream import Batcher, ByteBudget
+from pipelines.url import CanonicalUrl
+
+
+@dataclass(slots=True)
+class Live:
+    """What happens right now; read by whoever shows it."""
+
+    in_flight: int = 0
+    processing: int = 0
+    responses: int = 0
+    wire_bytes: int = 0
+    requests: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What the engine works with. It owns none of it."""
+
+    config: Config
+    frontier: Frontier
+    scope: Scope
+    fingerprint: Callable[[str], int]
+    tidy: Callable[[CanonicalUrl], CanonicalUrl]
+    fetcher: Fetcher
+    store: Store
+    batcher: Batcher
+    budget: ByteBudget
+    decode: Callable[[Page], Awaitable[bytes | None]]
+    bodies: BodyStore | None
+    clock: Clock
