@@ -1,65 +1,133 @@
-"""The command `crawl`: arguments, signals, exit codes. The only room that prints.
+"""The command `crawl`: arguments, what is said to whom, exit codes.
 
-What a crawl needs is imported in the order in which it is needed: the configuration first, then the worker processes are
-started, and while they load their libraries this process loads its own.
+Progress, warnings and errors go to stderr, the result to stdout: `crawl config.toml > result.txt` keeps the one and
+shows the other, and `2>/dev/null` leaves the result alone. A reader that goes away early changes nothing.
+
+What a crawl needs is imported in the order in which it is needed: the configuration first, then the worker processes
+are started, and while they load their libraries this process loads its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from crawler import __version__
 from crawler.errors import ConfigError, CrawlError, ExitCode
+from crawler.progress.codes import MEANING
+from crawler.progress.output import Output
+from crawler.progress.text import printable
+from crawler.signals import Signals, Stopped
 
 if TYPE_CHECKING:
-    from crawler.config import Config
-    from crawler.engine.workers import Workers
+    from asyncio import AbstractEventLoop
 
-_COMMANDS = ("check", "demo", "schema")
+    from crawler.config import Config
+    from crawler.engine.crawl import Crawl
+    from crawler.engine.summary import Summary
+    from crawler.engine.workers import Workers
+    from crawler.progress.screen import Screen
 
 _EPILOG = """\
 commands:
   crawl CONFIG            crawl, or resume what was interrupted
   crawl check CONFIG      say whether the configuration can be used, without running it
-  crawl demo              serve the demo site on loopback
+  crawl demo              serve the demo site on loopback; --run COMMAND serves while COMMAND runs
   crawl schema            print the JSON Schema of the configuration, for editors
 
+Progress goes to stderr, the result to stdout. Ctrl-C or SIGTERM drains: what is in flight may end, for up to ten
+seconds; a second one stops at once. SIGHUP is as SIGTERM. No page that was recorded is lost, whatever happens.
+
 exit codes:
-  0 complete   1 internal error   2 usage or config   3 finished, but too many pages failed
-  4 stopped by a limit, work left   5 another run holds the lock   6 disk or state trouble
-  130 interrupted, 143 terminated: run the same command again to go on
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line and return the exit code.
+
+    Without `argv` this is the program itself: it takes over the signals, and ends the process instead of returning.
+    """
+    signals = Signals()
+    if argv is None:
+        _occupy_standard_descriptors()
+        signals.install()
+        code = _guarded(sys.argv[1:], signals)
+        signals.settle(code)
+        _leave(code)
+    return _guarded(list(argv), signals)
+
+
+def _guarded(arguments: list[str], signals: Signals) -> int:
+    """Run a command; whatever it raises becomes a message and an exit code here, and nowhere else."""
     try:
-        if arguments and arguments[0] in _COMMANDS:
-            return _COMMAND_OF[arguments[0]](arguments[1:])
-        return _crawl(arguments)
+        command = _COMMANDS.get(arguments[0]) if arguments else None
+        return command(arguments[1:]) if command else _crawl(arguments, signals)
     except CrawlError as exc:
         _complain(exc)
         return exc.exit_code
-    except BrokenPipeError:  # `crawl ... | head`: whoever read us has gone; nothing more can be said to them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Stopped as exc:
+        _err().line(f"crawl: {signals.name} before the crawl began; nothing was changed")
+        return exc.code
+    except SystemExit as exc:  # argparse: --help, --version, wrong arguments
+        return exc.code if isinstance(exc.code, int) else ExitCode.USAGE
+    except Exception:  # noqa: BLE001  # the outermost boundary: a bug, told with its traceback, safe for a terminal
+        _confess()
         return ExitCode.INTERNAL
 
 
 def _complain(error: CrawlError) -> None:
-    from crawler.progress.text import printable
-
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            print(printable(str(problem)), file=sys.stderr)
+            _err().line(printable(str(problem)))
         return
-    print(f"crawl: {printable(str(error))}", file=sys.stderr)
+    _err().line(f"crawl: {printable(str(error))}")
+
+
+def _confess() -> None:
+    from traceback import format_exc
+
+    for line in format_exc().splitlines():
+        _err().line(printable(line))
+    _err().line("crawl: internal error, a bug; what was recorded is intact, and the same command goes on from there")
+
+
+def _out() -> Output:
+    return Output(1, getattr(sys.stdout, "encoding", None))
+
+
+def _err() -> Output:
+    return Output(2, getattr(sys.stderr, "encoding", None))
+
+
+def _say(text: str) -> None:
+    _out().line(text)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open /dev/null where 0, 1 or 2 is closed: else the state file gets such a number, and a message ends up in it."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. Taking an interpreter full of modules apart would take longer than many a crawl."""
+    import atexit
+
+    atexit._run_exitfuncs()  # noqa: SLF001  # as the interpreter would
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # closed, or its reader has gone: nobody left to tell
+    os._exit(code)
 
 
 # -- crawl CONFIG
@@ -70,8 +138,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="crawl",
         usage="crawl [options] CONFIG",
         description="Crawl what CONFIG describes, or resume it where it was interrupted.",
-        epilog=_EPILOG,
+        epilog=_EPILOG + "\n".join(f"  {int(code):3}  {meaning}" for code, meaning in MEANING.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("config", metavar="CONFIG", type=Path, help="TOML file; sample_config.toml shows every key")
     _add_overrides(parser)
@@ -96,47 +165,93 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _crawl(arguments: list[str]) -> int:
+def _crawl(arguments: list[str], signals: Signals) -> int:
     options = _parser().parse_args(arguments)
-    overrides = list(options.overrides)
-    if options.max_pages is not None:
-        overrides.append(f"job.max_pages={options.max_pages}")
-    if options.max_time is not None:
-        overrides.append(f'job.max_time="{options.max_time}"')
-    if options.out is not None:
-        overrides.append(f"job.out={_toml_string(str(Path(options.out).absolute()))}")
-    config = _load(options.config, overrides)
+    overrides = [*options.overrides, *_shorthands(options)]
+    config = _load(options.config, overrides, quiet=options.quiet)
 
     from crawler.engine.workers import Workers
 
     workers = Workers(config.cpu)
-    workers.start()
     try:
-        return _run(config, workers, options)
+        workers.start()
+        summary = _run(config, workers, options, signals)
     finally:
         workers.kill()
+    signals.settle(summary.exit_code)
+    if not options.quiet:
+        from crawler.progress.result import result
+
+        _say("\n".join(result(summary, config.job.out, ["crawl", *arguments])))
+    return summary.exit_code
 
 
-def _run(config: Config, workers: Workers, options: argparse.Namespace) -> int:
+def _shorthands(options: argparse.Namespace) -> list[str]:
+    """Spell `--max-pages` and the like as overrides."""
+    found = []
+    if options.max_pages is not None:
+        found.append(f"job.max_pages={options.max_pages}")
+    if options.max_time is not None:
+        found.append(f"job.max_time={_toml_string(options.max_time)}")
+    if options.out is not None:  # seen from here, where it was typed, not from the folder of the config
+        found.append(f"job.out={_toml_string(str(Path(options.out).absolute()))}")
+    return found
+
+
+def _toml_string(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _run(config: Config, workers: Workers, options: argparse.Namespace, signals: Signals) -> Summary:
+    """Crawl, with progress on stderr, steered by signals."""
     import asyncio
 
     from crawler.engine.crawl import Crawl
-    from crawler.progress.view import show
+    from crawler.progress import logs, view
 
-    async def crawl() -> int:
-        loop = asyncio.get_running_loop()
+    style = view.choose(2, os.environ, quiet=options.quiet, plain=options.plain)
+    screen = view.screen_for(style, _err())
+
+    async def crawl() -> Summary:
         async with Crawl(config, workers=workers, accept_changes=options.accept_changes) as running:
-            for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
-                loop.add_signal_handler(number, running.stop, code)
-            async with show(running, quiet=options.quiet, plain=options.plain, write=_say):
-                summary = await running.run()
-            return summary.exit_code
+            stop = partial(_stop, running, signals, None if options.quiet else screen)
+            with signals.steering(asyncio.get_running_loop(), stop):
+                async with view.watched(running, config, screen, style):
+                    return await running.run()
 
-    with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-        return runner.run(crawl())
+    signals.hold()
+    screen.start()
+    try:
+        with (
+            logs.logged(screen.line, quiet=options.quiet),
+            asyncio.Runner(loop_factory=_loop_factory(config)) as runner,
+        ):
+            return runner.run(crawl())
+    finally:
+        screen.close()
 
 
-def _loop_factory(config: Config):  # type: ignore[no-untyped-def]  # a factory of whatever loop there is
+def _stop(running: Crawl, signals: Signals, screen: Screen | None, hurry: bool) -> None:
+    """Do what a signal asks for, and say so."""
+    from crawler.engine.crawl import DRAIN_SECONDS
+
+    assert signals.code is not None, "a signal came"
+    running.stop(signals.code)
+    if screen is None:
+        return
+    if hurry:
+        screen.line("crawl: stopping now")
+        return
+    snapshot = running.snapshot(hosts=0)
+    under_way = snapshot.in_flight + snapshot.processing if snapshot else 0
+    again = "Ctrl-C again" if signals.code is ExitCode.INTERRUPTED else "a second signal"
+    screen.line(f"crawl: {signals.name}: draining {under_way} requests, up to {DRAIN_SECONDS:.0f} s; {again} stops now")
+
+
+def _loop_factory(config: Config) -> Callable[[], AbstractEventLoop] | None:
+    """Return what makes the event loop; None for asyncio's own."""
     if config.fetch.uvloop:
         try:
             import uvloop
@@ -146,23 +261,13 @@ def _loop_factory(config: Config):  # type: ignore[no-untyped-def]  # a factory 
     return None
 
 
-def _load(path: Path, overrides: Sequence[str]) -> Config:
+def _load(path: Path, overrides: Sequence[str], *, quiet: bool = False) -> Config:
     from crawler.config import load
 
     config = load(path, overrides)
-    for warning in config.warnings:
-        print(f"crawl: warning: {warning}", file=sys.stderr)
+    for warning in () if quiet else config.warnings:
+        _err().line(f"crawl: warning: {printable(warning)}")
     return config
-
-
-def _toml_string(text: str) -> str:
-    import json
-
-    return json.dumps(text)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 # -- the sisters
@@ -177,7 +282,8 @@ def _check(arguments: list[str]) -> int:
     from crawler.engine.assemble import check
 
     check(config)
-    print(f"{options.config}: fine; {len(config.job.seeds)} seeds, output in {config.job.out}")
+    seeds = len(config.job.seeds)
+    _say(printable(f"{options.config}: fine; {seeds} seed{'s' * (seeds != 1)}, output in {config.job.out}"))
     return ExitCode.COMPLETE
 
 
@@ -197,8 +303,8 @@ def _schema(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="crawl schema", description="Print the JSON Schema of the configuration.").parse_args(
         arguments
     )
-    print(json.dumps(json_schema(), indent=2))
+    _say(json.dumps(json_schema(), indent=2))
     return ExitCode.COMPLETE
 
 
-_COMMAND_OF = {"check": _check, "demo": _demo, "schema": _schema}
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {"check": _check, "demo": _demo, "schema": _schema}

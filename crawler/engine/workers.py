@@ -5,14 +5,17 @@ Imports nothing heavy, so that the processes can be started before the rest of t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 from crawler.config.sections import Cpu
 from pipelines.cpus import available_cpus
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
+
+if TYPE_CHECKING:
+    import asyncio
 
 PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
 
@@ -35,17 +38,21 @@ class Workers:
 
     def process(self, spec: bytes, pages: Sequence[Page]) -> asyncio.Future[list[Processed]]:
         """Send one batch; the deadline of one page is that of the batch, whose pages are sent alone after it."""
+        from asyncio import get_running_loop
+
         from pipelines.pipeline import process_batch
 
         assert self._executor is not None, "started"
-        return asyncio.get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
+        return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
 
     async def decode(self, page: Page) -> bytes:
         """Return the body without its content codings, capped for a robots.txt."""
+        from asyncio import get_running_loop
+
         from crawler.frontier.coded import decoded
 
         assert self._executor is not None, "started"
-        return await asyncio.get_running_loop().run_in_executor(self._executor, decoded, page)
+        return await get_running_loop().run_in_executor(self._executor, decoded, page)
 
     def report(self) -> dict[str, object]:
         """Return figures for the summary."""
