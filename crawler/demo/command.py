@@ -1,13 +1,14 @@
-"""`crawl demo`: serve the demo site until told to stop."""
+"""`crawl demo`: serve the demo site until told to stop, or while a command runs."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from crawler.demo.beside import NOT_FOUND, NOT_STARTED, run_beside
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
 
@@ -36,10 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--faults", action="store_true", help="add pages that break the connection")
     add("--closed-host", action="store_true", help="add a host whose robots.txt answers 503")
     add("--log", type=Path, default=None, metavar="FILE", help="append one line of JSON per request to FILE")
+    add(
+        "--run",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="serve while COMMAND runs, and exit as it does; takes all further arguments",
+    )
 
 
 def main(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code: 0, or 2 when the options make no site or no server.
+
+    With `--run` that of the command.
 
     `say` gets one line once the server is ready, and one for each problem.
     """
@@ -49,27 +58,36 @@ def main(args: argparse.Namespace, say: Callable[[str], None]) -> int:
             delay_seconds=args.delay, crawl_delay_seconds=args.crawl_delay, slow_seconds=args.slow,
             cases=not args.plain, flaky=not args.steady, faults=args.faults, closed_host=args.closed_host,
         )  # fmt: skip
-        serve(demo, port=args.port, log_file=args.log, say=say)
+        if args.run == []:
+            raise ValueError("--run: expected a command")
+        return serve(demo, port=args.port, log_file=args.log, say=say, command=args.run or ())
     except (ValueError, OSError) as exc:
         say(f"crawl demo: {exc}")
         return 2
-    return 0
 
 
-def serve(demo: Demo, *, port: int = DEFAULT_PORT, log_file: Path | None = None, say: Callable[[str], None]) -> None:
-    """Serve `demo` in this process until SIGINT or SIGTERM; `say` gets one line once the server is ready.
+def serve(
+    demo: Demo,
+    *,
+    port: int = DEFAULT_PORT,
+    log_file: Path | None = None,
+    say: Callable[[str], None],
+    command: Sequence[str] = (),
+) -> int:
+    """Serve `demo` in this process until SIGINT or SIGTERM, or until `command` has ended; return the exit code.
 
-    Raises OSError when an address is taken or the log cannot be opened.
+    `say` gets one line once the server is ready. Raises OSError when an address is taken or the log cannot be opened.
     """
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve(demo, port, log_file, say))
-    else:
-        uvloop.run(_serve(demo, port, log_file, say))
+        return asyncio.run(_serve(demo, port, log_file, say, command))
+    return uvloop.run(_serve(demo, port, log_file, say, command))
 
 
-async def _serve(demo: Demo, port: int, log_file: Path | None, say: Callable[[str], None]) -> None:
+async def _serve(
+    demo: Demo, port: int, log_file: Path | None, say: Callable[[str], None], command: Sequence[str]
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,4 +95,15 @@ async def _serve(demo: Demo, port: int, log_file: Path | None, say: Callable[[st
     async with DemoServer(demo, port=port, log_file=log_file, keep_log=False) as server:
         graph = server.demo.graph
         say(f"serving {server.url} ({graph.pages:,} pages on {len(graph.hosts)} hosts); Ctrl-C stops")
+        if command:
+            return await _beside(command, say)
         await stop.wait()
+        return 0
+
+
+async def _beside(command: Sequence[str], say: Callable[[str], None]) -> int:
+    try:
+        return await run_beside(command)
+    except OSError as exc:
+        say(f"crawl demo: {command[0]}: {exc.strerror}")
+        return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_STARTED
