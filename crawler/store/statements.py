@@ -6,11 +6,15 @@ row; row by row, the store's thread and the event loop would wait for each other
 """
 
 # groups: [[via id, depth, redirects or null, [[fp, url, host, priority adjustment], ...]], ...]
+# The head of a group is taken out once (MATERIALIZED): asked of `g.value` beside each link, it would parse all links again.
 TAKE_LINKS = """
 INSERT OR IGNORE INTO incoming(fp, seq, url, host, priority, depth, via, redirects)
-SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, (l.value ->> 3) + (g.value ->> 1),
-    g.value ->> 1, g.value ->> 0, g.value ->> 2
-FROM json_each(?) g, json_each(g.value, '$[3]') l
+WITH g AS MATERIALIZED (
+    SELECT key, value ->> 0 AS via, value ->> 1 AS depth, value ->> 2 AS redirects, value -> 3 AS links FROM json_each(?)
+)
+SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, (l.value ->> 3) + g.depth, g.depth, g.via,
+    g.redirects
+FROM g, json_each(g.links) l
 WHERE NOT EXISTS (SELECT 1 FROM seen WHERE fp = l.value ->> 0)
 """
 ADD_HOSTS = """
@@ -36,9 +40,10 @@ SELECT fp, id FROM (SELECT fp, depth, :last + row_number() OVER (ORDER BY seq) A
 WHERE depth > :max_depth
 """
 NEARER = """
-SELECT json_group_array(json_array(d.url, g.value ->> 1, g.value ->> 0, (l.value ->> 3) + (g.value ->> 1)))
-FROM json_each(:groups) g, json_each(g.value, '$[3]') l JOIN deferred d ON d.fp = l.value ->> 0
-WHERE g.value ->> 1 <= :max_depth
+WITH g AS MATERIALIZED (SELECT value ->> 0 AS via, value ->> 1 AS depth, value -> 3 AS links FROM json_each(:groups))
+SELECT json_group_array(json_array(d.url, g.depth, g.via, (l.value ->> 3) + g.depth))
+FROM g, json_each(g.links) l JOIN deferred d ON d.fp = l.value ->> 0
+WHERE g.depth <= :max_depth
 """
 REVIVE = "UPDATE url SET state = 0, depth = ?2, via = ?3, priority = ?4 WHERE id = ?1 AND state = 5"
 REVIVED = """
@@ -72,8 +77,9 @@ FROM (SELECT host, count(*) AS n FROM url WHERE id > ? AND state = 0 GROUP BY ho
 # groups: [[via id, depth, [[fp, url, reason], ...]], ...]
 TAKE_REFUSED = """
 INSERT OR IGNORE INTO refused(fp, seq, url, reason, depth, via)
-SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, g.value ->> 1, g.value ->> 0
-FROM json_each(?) g, json_each(g.value, '$[2]') l
+WITH g AS MATERIALIZED (SELECT key, value ->> 0 AS via, value ->> 1 AS depth, value -> 2 AS links FROM json_each(?))
+SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, g.depth, g.via
+FROM g, json_each(g.links) l
 WHERE NOT EXISTS (SELECT 1 FROM seen WHERE fp = l.value ->> 0)
 """
 SEE_REFUSED = "INSERT INTO seen(fp) SELECT fp FROM refused"
