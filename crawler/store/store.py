@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -20,13 +20,14 @@ from typing import TypeVar
 from crawler.errors import StateError
 from crawler.frontier.host import Row
 from crawler.store.database import STATE_FILE, open_database
-from crawler.store.group import Applied, Item
+from crawler.store.group import Applied, Item, Recorded
 from crawler.store.ledger import Ledger
 from crawler.store.outputs import NAMES, Outputs
 from crawler.store.runs import begin_run, end_run, robots_row
 
 T = TypeVar("T")
 
+PORTION_BYTES = 128 << 10  # of links: about 1,500 new URLs, two milliseconds of the loop
 COMMIT_BYTES = 8 << 20  # of output waiting; a commit this large is no longer dominated by its sync
 
 
@@ -239,8 +240,8 @@ class Store:
         if self._error is not None:
             return
         try:
-            if items:
-                applied = self._ledger.apply(items)
+            for group in _portions(items):
+                applied = self._ledger.apply(group)
                 if not self._uncommitted:
                     self._due = time.monotonic() + self._options.commit_interval
                 self._uncommitted.append(applied)
@@ -305,6 +306,20 @@ class Store:
             self._outputs.close()
         if hasattr(self, "_db"):
             self._db.close()  # an open transaction rolls back: nothing of it was reported
+
+
+def _portions(items: list[Item]) -> Iterator[list[Item]]:
+    """Split what came in one turn so that no portion brings too many new URLs for one turn of the event loop."""
+    portion: list[Item] = []
+    size = 0
+    for item in items:
+        portion.append(item)
+        size += len(item.processed.outlinks) if isinstance(item, Recorded) else 0
+        if size > PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def _resolve(future: asyncio.Future[T], result: T) -> None:
