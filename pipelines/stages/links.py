@@ -27,7 +27,12 @@ _PAGE_KINDS = _ANCHOR_KINDS | {
     "link[href]", "iframe[src]", "frame[src]", "meta[refresh]", "header[link]", "header[refresh]",
     "header[content-location]",
 }  # fmt: skip
-_NEVER_FOLLOWED = frozenset({"a[ping]", "area[ping]", "form[action:post]", "meta[csp]", "text"})
+_NEVER_FOLLOWED = frozenset(
+    {
+        "a[ping]", "area[ping]", "button[formaction:post]", "form[action:post]", "input[formaction:post]", "meta[csp]",
+        "text",
+    }
+)  # fmt: skip
 """What no GET is meant for, or what is only a guess."""
 
 
@@ -110,8 +115,12 @@ class LinkSets:
     def _links(self, links: list[dict[str, str | None]], folder: Folder, rows: Rows) -> None:
         for attributes in links:
             href, rel = attributes.get("href"), attributes.get("rel") or ""
-            if href and (self.has_all or self.is_page_rel(rel, attributes.get("type") or "")):
+            if not href:
+                continue
+            if self.is_page_rel(rel, attributes.get("type") or ""):
                 rows.add(folder, href, "link[href]", rel=rel[:MAX_REL_CHARS])
+            elif self.has_all:
+                rows.add(folder, href, "link[href:resource]", rel=rel[:MAX_REL_CHARS])
 
     def is_page_rel(self, rel: str, mime: str) -> bool:
         """Tell whether a link with this rel and type leads to a page."""

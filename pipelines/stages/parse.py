@@ -9,6 +9,7 @@ from __future__ import annotations
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipelines.page import Document
+from pipelines.stages.everything import Everything
 from pipelines.stages.links import LinkSets, Rows
 from pipelines.stages.options import StageOptions
 from pipelines.stages.outline import LEVELS, WITHOUT_EVENTS, Outline, visible_text
@@ -64,8 +65,13 @@ class Parse:
         self._metas(doc, outline.metas, directives, folder, rows)
         self._header_links(doc, folder, rows)
         self._describe(doc, outline, links, base)
+        everything = Everything(self._targets, folder, rows) if self._sets.has_all else None
+        if everything is not None:
+            everything.document(tree, markup)
         # Last, because it takes elements out of the tree.
         self._text(doc, visible_text(tree, outline.hidden, keep=self._keep_tree))
+        if everything is not None:
+            everything.guesses(doc.words)
         self._finish(doc, rows, directives)
         if not self._keep_tree:
             doc.tree = None
@@ -100,8 +106,9 @@ class Parse:
                     doc.description = doc.description or " ".join(content.split())[:MAX_DESCRIPTION_CHARS] or None
                 elif name == "robots" or (agent and name == agent):
                     directives |= meta_directives(content)
-            elif (attributes.get("http-equiv") or "").lower() == "refresh":
-                if self._sets.has_pages and (url := refresh_url(content)):
+            elif self._sets.has_pages and (attributes.get("http-equiv") or "").lower() == "refresh":
+                url = refresh_url(content)
+                if url is not None:
                     rows.add(folder, url, "meta[refresh]")
 
     def _plain(self, doc: Document, markup: bytes, folder: Folder, rows: Rows) -> None:
@@ -128,8 +135,10 @@ class Parse:
         if field := headers.get("link"):
             here = self._targets.folder_of(doc.page.url)
             for link in link_field(field):
-                if self._sets.has_all or self._sets.is_page_rel(link.rel, link.type):
+                if self._sets.is_page_rel(link.rel, link.type):
                     rows.add(here, link.url, "header[link]", rel=link.rel)
+                elif self._sets.has_all:
+                    rows.add(here, link.url, "header[link:resource]", rel=link.rel)
                 if doc.canonical is None and "canonical" in link.rel.split():
                     doc.canonical = canonicalize(link.url, doc.page.url)
         if (field := headers.get("refresh")) and (url := refresh_url(field)):

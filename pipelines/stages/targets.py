@@ -29,32 +29,44 @@ _C0_OR_SPACE = "".join(map(chr, range(0x21)))
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _PLAIN = re.compile(r"((?:\.\./)*)([A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?)")
 """Hrefs that only have to be appended to a folder: most of them, at a quarter of the cost of the whole standard."""
+_IN_DISGUISE = re.compile(r"[\t\n\r]|\Ahttps?:(?!//)", re.IGNORECASE)
+"""`http:?x` means `?x` on an http page, and tabs and newlines are ignored wherever they are: worked out each time."""
 _TAB_OR_NEWLINE = re.compile(r"[\t\n\r]")
 
 
 class Folder(dict[str, "Target | None"]):
     """What each href met in one folder of a site means; None for what is no web address. Resolves what it lacks."""
 
-    __slots__ = ("_folders", "_origin", "_targets", "base")
+    __slots__ = ("_folders", "_origin", "_own", "_targets", "base")
 
     def __init__(self, targets: Targets, base: str) -> None:
         super().__init__()
         self._targets = targets
         self.base = base
         """The base URL of the page at work."""
+        self._own: Target | None = None
         self._origin, self._folders = _folders_of(base)
 
+    def enter(self, base: str) -> None:
+        """Begin a page whose base URL is `base`, which lies in this folder."""
+        if base != self.base:
+            self.base = base
+            self._own = None
+
     def __missing__(self, href: str) -> Target | None:
-        bare = href.partition("#")[0].strip(_C0_OR_SPACE)
-        if not bare or bare[0] == "?":
-            return self.here(bare)
+        bare, mark, _ = href.partition("#")
+        bare = bare.lstrip(_C0_OR_SPACE) if mark else bare.strip(_C0_OR_SPACE)
+        if not bare or bare[0] == "?" or bare[-1] <= " ":
+            return self.here(bare + mark)
         if bare in self:
             return self[bare]
         target: Target | None
-        if plain := _PLAIN.fullmatch(bare):
+        folders = self._folders
+        if folders and (plain := _PLAIN.fullmatch(bare)):
             ups = len(plain[1]) // 3
-            folders = self._folders
             target = self._targets.of_url(CanonicalUrl(folders[ups if ups < len(folders) else -1] + plain[2]))
+        elif _IN_DISGUISE.search(bare):
+            return self.here(bare + mark)
         else:
             target = self._targets.resolve(bare, self.base, self._origin)
         if len(bare) <= MAX_REMEMBERED_HREF:
@@ -64,7 +76,11 @@ class Folder(dict[str, "Target | None"]):
 
     def here(self, href: str) -> Target | None:
         """Resolve an href whose meaning depends on more than the folder: empty, `?…` or `#…`."""
-        return self._targets.resolve_anew(href, self.base)
+        if href and href[0] != "#":
+            return self._targets.resolve_anew(href, self.base)
+        if self._own is None:
+            self._own = self._targets.resolve_anew(href, self.base)
+        return self._own
 
 
 def _folders_of(base: str) -> tuple[str, list[str]]:
@@ -101,7 +117,7 @@ class Targets:
         folder = self._folders.get(name)
         if folder is None:
             folder = self._folders[name] = Folder(self, base)
-        folder.base = base
+        folder.enter(base)
         return folder
 
     def resolve(self, href: str, base: str, origin: str) -> Target | None:
