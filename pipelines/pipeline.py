@@ -16,18 +16,18 @@ import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import orjson
 
 from pipelines.page import Document, Page, Processed, Target
+from pipelines.spec import Admit, PipelineSpec
 from pipelines.stages.decode import Decode
 from pipelines.stages.hash import hash_page
 from pipelines.stages.options import LinkSet, StageOptions
 from pipelines.stages.parse import Parse
 from pipelines.stages.query import query_rules
 from pipelines.stages.record import Record
-from pipelines.stages.targets import Admit, Targets
+from pipelines.stages.targets import Targets
 from pipelines.stages.user import Stage, load_stage
 from pipelines.stages.verify import verify
 from pipelines.url import fingerprinter
@@ -36,23 +36,6 @@ MAX_DETAIL_CHARS = 500
 MAX_PIPELINES = 4  # several crawls may share a pool; each pipeline remembers tens of megabytes
 
 __all__ = ["Admit", "LinkSet", "Pipeline", "PipelineSpec", "Stage", "StageOptions", "process_batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineSpec:
-    """Everything a worker needs to build the pipeline of one crawl."""
-
-    options: StageOptions = field(default_factory=StageOptions)
-    admit: Admit | None = None
-    """Scope's verdict on each new link, `(host, priority)` or a reason. Picklable. None: nothing is reported."""
-    fingerprint_key: bytes = b""
-    """Secret of the job, at most 64 bytes; without one anybody can make two URLs collide."""
-    nonce: str = ""
-    """Differs from run to run: a worker that outlives a run must report links anew in the next one."""
-
-    def dumps(self) -> bytes:
-        """Return the spec as bytes for `process_batch`. They are trusted: only ever load your own."""
-        return pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
 
 
 class Pipeline:

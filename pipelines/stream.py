@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
@@ -29,8 +30,7 @@ class LossCause(StrEnum):
     CRASH = "crash"
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """A page that killed or hung the worker that ran it alone."""
 
     cause: LossCause

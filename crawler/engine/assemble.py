@@ -11,7 +11,8 @@ from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import Scope, ScopeRules
 from crawler.store.store import StoreOptions
 from pipelines.errors import StageError
-from pipelines.pipeline import Pipeline, PipelineSpec, StageOptions
+from pipelines.spec import PipelineSpec
+from pipelines.stages.options import StageOptions
 from pipelines.url import host_of
 
 
@@ -116,6 +117,10 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
 
 def check(config: Config) -> None:
     """Build everything a run would build, without starting it. Raises ConfigError for a stage that cannot be found."""
+    from pipelines.pipeline import (
+        Pipeline,  # with the parser behind it, which a running crawl loads in the workers only
+    )
+
     spec = pipeline_spec(config, scope(config), b"\0" * 16)
     try:
         Pipeline(spec)

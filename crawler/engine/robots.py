@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from crawler.config import Config
 from crawler.engine.clock import Clock
@@ -64,7 +63,7 @@ class RobotsDesk:
             case Redirected(_, target):
                 if len(request.redirects) < MAX_ROBOTS_REDIRECTS:
                     chain = (*request.redirects, request.url)
-                    hop = replace(request, url=target, host=host_of(target), redirects=chain, attempt=1)
+                    hop = request._replace(url=target, host=host_of(target), redirects=chain, attempt=1)
                     self._frontier.want_robots(hop, self._clock.now())
                     return
                 result = Reason.REDIRECT_LIMIT
@@ -96,7 +95,7 @@ class RobotsDesk:
         )
         if not isinstance(decision, Retry):
             return False
-        again = replace(request, attempt=request.attempt + 1)
+        again = request._replace(attempt=request.attempt + 1)
         self._frontier.retry_robots(again, self._clock.now() + decision.delay_seconds)
         return True
 

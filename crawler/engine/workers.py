@@ -13,6 +13,7 @@ from crawler.config.sections import Cpu
 from pipelines.cpus import available_cpus
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
+from pipelines.work import process_batch
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,8 +41,6 @@ class Workers:
         """Send one batch; the deadline of one page is that of the batch, whose pages are sent alone after it."""
         from asyncio import get_running_loop
 
-        from pipelines.pipeline import process_batch
-
         assert self._executor is not None, "started"
         return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
 
@@ -59,7 +58,11 @@ class Workers:
         if self._pool is None:
             return {"executor": type(self._foreign).__name__}
         stats = self._pool.stats()
-        return {"count": self.count, "restarts": stats.restarts, "deaths": {str(cause.value): count for cause, count in stats.deaths.items()}}
+        return {
+            "count": self.count,
+            "restarts": stats.restarts,
+            "deaths": {str(cause.value): count for cause, count in stats.deaths.items()},
+        }
 
     def busy(self) -> int:
         """Return how many workers are at work."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.frontier.reasons import Reason
 from pipelines.page import Page
 from pipelines.url import CanonicalUrl
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A response with status 2xx, body as it came off the wire."""
 
     page: Page
 
 
-@dataclass(frozen=True, slots=True)
-class Redirected:
+class Redirected(NamedTuple):
     """A redirect (301, 302, 303, 307, 308) to a valid http(s) URL; not followed here."""
 
     status: int
@@ -26,8 +24,7 @@ class Redirected:
     fetched_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """No page: a named reason, with what a retry decision needs."""
 
     reason: Reason
@@ -40,8 +37,7 @@ class Failed:
     """Only for robots.txt requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Not sent: the address or port is outside what the crawl may reach."""
 
     reason: Reason

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
+from typing import NamedTuple
 
 import orjson
 
@@ -48,15 +48,13 @@ STEPS_BETWEEN_LOOKS = 512  # for hosts on disk, while those in memory keep the c
 SMALLEST_WINDOW, LARGEST_WINDOW = 16, 2048  # URLs of one host in memory
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Nothing can start before `until` (None: before something in flight ends)."""
 
     until: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refill:
+class Refill(NamedTuple):
     """The store is asked for the next URLs of a host, behind `(priority, after)`."""
 
     host: int
@@ -65,32 +63,28 @@ class Refill:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class MoreHosts:
+class MoreHosts(NamedTuple):
     """The store is asked for further hosts with pending URLs, ids above `after`."""
 
     after: int
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class NeedRobots:
+class NeedRobots(NamedTuple):
     """The robots.txt of an origin must be found out: from the store, or by `want_robots`."""
 
     origin: str
     host: int
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(NamedTuple):
     """A pending URL that must not be fetched."""
 
     request: Request
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """No URL is pending."""
 
 

@@ -20,8 +20,8 @@ from crawler.frontier.robots import RobotsRules
 Row = list[Any]
 """A pending URL as the store tells it: [host, priority, id, url, depth, via, attempts, redirects (JSON), host name].
 
-Compares by (host, priority, id), which within one host is the order of crawling. It stays the list that JSON made: there
-is one for every URL of a crawl.
+Compares by (host, priority, id), which within one host is the order of crawling. It stays the list that JSON made:
+there is one for every URL of a crawl.
 """
 
 HOST, PRIORITY, ID, URL, DEPTH, VIA, ATTEMPTS, REDIRECTS, NAME = range(9)

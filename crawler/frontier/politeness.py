@@ -14,10 +14,9 @@ Times are seconds of one monotonic clock; which one is the caller's affair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Verdict(Enum):
@@ -33,8 +32,7 @@ class Verdict(Enum):
     """Nothing was learnt: cancelled, or refused on our side."""
 
 
-@dataclass(frozen=True, slots=True)
-class Politeness:
+class Politeness(NamedTuple):
     """How hosts are treated. One value for all clocks; times in seconds."""
 
     per_host: int = 2

@@ -1,7 +1,7 @@
 """Why a URL has no page: every refusal and every failure carries one of these words.
 
-A reason is a counter, a key of `summary.json`, a field of errors.jsonl or skipped.jsonl, and the answer to "why was this
-URL not crawled". The words are part of the output format: add, never rename. docs/records.md explains each.
+A reason is a counter, a key of `summary.json`, a field of errors.jsonl or skipped.jsonl, and the answer to "why was
+this URL not crawled". The words are part of the output format: add, never rename. docs/records.md explains each.
 """
 
 from enum import StrEnum

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from pipelines.url import CanonicalUrl
 
@@ -18,8 +18,7 @@ class Kind(Enum):
     ROBOTS = "robots"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One URL to fetch. Immutable; a retry is a new value with a higher `attempt`."""
 
     id: int

@@ -9,7 +9,6 @@ budget", 10 %).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -28,15 +27,13 @@ class Cause(NamedTuple):
     """Factor from one delay to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """Try again after this many seconds."""
 
     delay_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(NamedTuple):
     """Do not try again; `exhausted` when the cause could have healed but the tries are used up."""
 
     exhausted: bool
@@ -158,19 +155,16 @@ def parse_retry_after(value: str, now: float) -> float | None:
 _LONGEST: Final = 10 * 365 * 86400.0  # a number of 400 digits is a number of seconds too, and infinite as a float
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-_DATES: Final = tuple(
-    re.compile(pattern, re.ASCII | re.IGNORECASE)
-    for pattern in (
-        rf"[a-z]{{3}}, (?P<day>\d\d) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
-        rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME} GMT",  # RFC 850
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
-    )
+_DATES: Final = (
+    rf"[a-z]{{3}}, (?P<day>\d\d) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
+    rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME} GMT",  # RFC 850
+    rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
 )  # RFC 9110 5.6.7. Not strptime, which reads the names in the user's language, nor email.utils, which takes anything.
 
 
 def _http_date(value: str) -> float | None:
     for pattern in _DATES:
-        match = pattern.fullmatch(value)
+        match = re.fullmatch(pattern, value, re.ASCII | re.IGNORECASE)
         if match is None or match["month"].lower() not in _MONTHS:
             continue
         year, month = int(match["year"]), _MONTHS.index(match["month"].lower()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
@@ -14,8 +15,7 @@ Links = Sequence[tuple[int, str, str, int]]
 """Admitted links that did not come from a worker: (fingerprint, url, host, priority adjustment)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A page with its record and its outlinks."""
 
     request: Request
@@ -24,8 +24,7 @@ class Recorded:
     """Length of the body as it came off the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(NamedTuple):
     """A redirect: its own short record, and its target for the frontier (`links`) or the reason why not (`refused`)."""
 
     request: Request
@@ -34,8 +33,7 @@ class Redirect:
     refused: Sequence[tuple[int, str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A URL given up: one line in errors.jsonl."""
 
     request: Request
@@ -44,31 +42,27 @@ class Failure:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """A URL of the queue that must not be fetched: one line in skipped.jsonl."""
 
     request: Request
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(NamedTuple):
     """A failed attempt that will be repeated; the URL stays pending."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Seeds:
+class Seeds(NamedTuple):
     """Links from outside: seeds, sitemap entries."""
 
     links: Links
     refused: Sequence[tuple[int, str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Robots:
+class Robots(NamedTuple):
     """A robots.txt to remember for an origin."""
 
     origin: str

@@ -6,11 +6,13 @@ row; row by row, the store's thread and the event loop would wait for each other
 """
 
 # groups: [[via id, depth, redirects or null, [[fp, url, host, priority adjustment], ...]], ...]
-# The head of a group is taken out once (MATERIALIZED): asked of `g.value` beside each link, it would parse all links again.
+# The head of a group is taken out once (MATERIALIZED): asked of `g.value` beside each link, it would parse all of them
+# again.
 TAKE_LINKS = """
 INSERT OR IGNORE INTO incoming(fp, seq, url, host, priority, depth, via, redirects)
 WITH g AS MATERIALIZED (
-    SELECT key, value ->> 0 AS via, value ->> 1 AS depth, value ->> 2 AS redirects, value -> 3 AS links FROM json_each(?)
+    SELECT key, value ->> 0 AS via, value ->> 1 AS depth, value ->> 2 AS redirects, value -> 3 AS links
+    FROM json_each(?)
 )
 SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, (l.value ->> 3) + g.depth, g.depth, g.via,
     g.redirects

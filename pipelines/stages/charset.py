@@ -23,9 +23,11 @@ _SPACE = b"\t\n\f\r "
 _SPACE_OR_SLASH = b"\t\n\f\r /"
 _TAG = re.compile(rb"</?[A-Za-z]")
 _WHOLE_TAG = re.compile(
-    rb"</?[A-Za-z][^\t\n\f\r >]*"
-    rb"(?:[\t\n\f\r /]+[^\t\n\f\r />=<\"']+(?:=(?:\"[^\"]*\"|'[^']*'|[^\t\n\f\r \"'=<>`]+))?)*[\t\n\f\r /]*>"
+    rb"</?[A-Za-z][^\t\n\f\r />]*(?=[\t\n\f\r >])"
+    rb"(?:[\t\n\f\r ]+[^\t\n\f\r />=<\"']+(?:=(?:\"[^\"]*\"|'[^']*'|[^\t\n\f\r \"'=<>`/]+)(?=[\t\n\f\r >]))?)*"
+    rb"[\t\n\f\r ]*/?>"
 )
+"""A tag without any oddity. There is one way to match it at most, or a hostile tag would take exponential time."""
 _NAME_END = re.compile(rb"[\t\n\f\r >]")
 _ATTRIBUTE_NAME_END = re.compile(rb"[\t\n\f\r />=]")
 _CHARSET = re.compile(

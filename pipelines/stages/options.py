@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LinkSet = Literal["none", "anchors", "pages", "all"]
 """Which links are meant, each set containing the one before it:
@@ -19,8 +18,7 @@ MAX_LINKS = 10_000
 MAX_TEXT_CHARS = 2_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class StageOptions:
+class StageOptions(NamedTuple):
     """Options of the built-in stages; every default is what a crawl gets when its config says nothing."""
 
     max_body_bytes: int = MAX_BODY_BYTES

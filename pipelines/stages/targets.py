@@ -15,9 +15,6 @@ from ada_url import URL
 from pipelines.page import Target
 from pipelines.url import CanonicalUrl, canonicalize
 
-Admit = Callable[[CanonicalUrl], "tuple[str, int] | str"]
-"""Scope's verdict on a URL: (host, priority), or the reason why not."""
-
 MAX_REMEMBERED_CHARS = 24 * 1024 * 1024  # of hrefs and URLs, an overhead each: about 24 MB a worker
 MAX_REMEMBERED_HREF = 2048
 MAX_REPORTED = 200_000
@@ -99,7 +96,7 @@ class Targets:
     def __init__(
         self,
         fingerprint: Callable[[str], int],
-        admit: Admit | None,
+        admit: Callable[[CanonicalUrl], tuple[str, int] | str] | None,
         rewrite: Callable[[CanonicalUrl], CanonicalUrl] | None = None,
     ) -> None:
         self._fingerprint = fingerprint
