@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.stages import charset
 from pipelines.stages.charset import detect, prescan
 from pipelines.stages.labels import _CODECS, _NAMES, decode, encoding_for
 from tests.support.pages import record
@@ -104,3 +107,25 @@ def test_prescan(markup: bytes, name: str | None) -> None:
 @given(st.binary(max_size=300).map(lambda junk: b"<meta " + junk))
 def test_prescan_survives_junk(junk: bytes) -> None:
     detect(junk, None, html=True)
+
+
+ODDITIES = st.sampled_from(
+    [b"<a", b"<b/c", b" ", b"/", b">", b"=", b"'", b'"', b"x", b"y=z", b"charset", b"<meta ", b"koi8-r"]
+)
+
+
+@given(st.lists(ODDITIES, max_size=14).map(b"".join))
+@settings(max_examples=500)
+def test_the_short_cut_for_tags_changes_nothing(markup: bytes) -> None:
+    """Well-formed tags are skipped by one pattern, others attribute by attribute, as the standard tells it."""
+    quick = prescan(markup)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charset, "_WHOLE_TAG", re.compile(b"(?!)"))
+        assert prescan(markup) == quick
+
+
+@pytest.mark.parametrize(
+    "piece", [b" a=b/a", b"<a/a", b"/a", b" a", b'="', b" '", b"<!--", b"<meta ", b"<a b='", b"<", b"</"]
+)
+def test_the_prescan_is_linear(piece: bytes) -> None:
+    prescan(b"<a" + piece * 20_000)
