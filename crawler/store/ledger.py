@@ -144,50 +144,57 @@ class Ledger:
         text = _array(groups)
         limited = self._max_depth < NO_LIMIT
         self._db.execute("DELETE FROM incoming")
-        if limited:
-            self._revive(text, applied)
-        if not self._db.execute(sql.TAKE_LINKS, (text,)).rowcount:
+        revived = self._revive(text, applied) if limited else []
+        taken = self._db.execute(sql.TAKE_LINKS, (text,)).rowcount > 0
+        if not (taken or revived):
             return
         last = self._value(sql.LAST_URL)  # not kept from the group before: the budget may have dropped rows since
+        opened = len(revived)
+        if taken:
+            opened += self._insert(last, applied)
+        if self._budget is not None:
+            opened -= self._keep_budget(last, _json(revived), self._budget, applied)
+        self.counters["pending"] += opened
+        applied.new += self._rows(sql.NEW_URLS, (last,))
+        if revived:
+            applied.new += self._rows(sql.REVIVED, (_json(revived),))
+
+    def _insert(self, last: int, applied: Applied) -> int:
+        """Make rows of the links taken, which get the ids behind `last`; return how many may be crawled."""
         self._db.execute(sql.ADD_HOSTS)
         added = self._db.execute(sql.ADD_URLS, {"max_depth": self._max_depth}).rowcount
         self._db.execute(sql.ADD_SEEN)
         self.counters["discovered"] += added
-        if limited:
-            beyond = self._db.execute(sql.DEFER, {"last": last, "max_depth": self._max_depth}).rowcount
-            applied.deferred += beyond
-            self.counters["deferred"] += beyond
-            added -= beyond
-        if self._budget is not None:
-            added -= self._keep_budget(last, self._budget, applied)
-        self.counters["pending"] += added
-        applied.new += self._rows(sql.NEW_URLS, (last,))
+        if self._max_depth == NO_LIMIT:
+            return added
+        beyond = self._db.execute(sql.DEFER, {"last": last, "max_depth": self._max_depth}).rowcount
+        applied.deferred += beyond
+        self.counters["deferred"] += beyond
+        return added - beyond
 
-    def _revive(self, groups: str, applied: Applied) -> None:
-        """Let URLs that waited beyond the depth limit in, when a shorter way to them was found."""
+    def _revive(self, groups: str, applied: Applied) -> list[int]:
+        """Let URLs that waited beyond the depth limit in, when a shorter way to them was found; return their ids."""
         found = orjson.loads(self._value(sql.NEARER, {"groups": groups, "max_depth": self._max_depth}))
         nearest: dict[int, list[int]] = {}
         for row in found:
             if row[0] not in nearest or row[1] < nearest[row[0]][1]:
                 nearest[row[0]] = row
-        if not nearest:
-            return
-        self._db.executemany(sql.REVIVE, nearest.values())
-        self._db.execute(sql.FORGET_DEFERRED, (_json(list(nearest)),))
-        applied.deferred -= len(nearest)
-        self.counters["deferred"] -= len(nearest)
-        self.counters["pending"] += len(nearest)
-        applied.new += self._rows(sql.REVIVED, (_json(list(nearest)),))
+        if nearest:
+            self._db.executemany(sql.REVIVE, nearest.values())
+            self._db.execute(sql.FORGET_DEFERRED, (_json(list(nearest)),))
+            applied.deferred -= len(nearest)
+            self.counters["deferred"] -= len(nearest)
+        return list(nearest)
 
-    def _keep_budget(self, last: int, budget: int, applied: Applied) -> int:
-        over = self._value(sql.OVER_BUDGET, {"last": last, "budget": budget})
+    def _keep_budget(self, last: int, revived: str, budget: int, applied: Applied) -> int:
+        over = self._value(sql.OVER_BUDGET, {"last": last, "revived": revived, "budget": budget})
         count = len(orjson.loads(over))
         if count:
             self._outputs.add(SKIPPED, self._value(sql.BUDGET_LINES, (over,)).encode() + b"\n")
             self._db.execute(sql.DROP_URLS, (over,))
             self._count_skipped({Reason.HOST_BUDGET.value: count})
             applied.skipped[Reason.HOST_BUDGET.value] = count
-        self._db.execute(sql.COUNT_ADMITTED, (last,))
+        self._db.execute(sql.COUNT_ADMITTED, {"last": last, "revived": revived})
         return count
 
     def end_deferred(self) -> int:

@@ -9,7 +9,7 @@ row; row by row, the store's thread and the event loop would wait for each other
 # The head of a group is taken out once (MATERIALIZED): asked of `g.value` beside each link, it would parse all of them
 # again.
 TAKE_LINKS = """
-INSERT OR IGNORE INTO incoming(fp, seq, url, host, priority, depth, via, redirects)
+INSERT INTO incoming(fp, seq, url, host, priority, depth, via, redirects)
 WITH g AS MATERIALIZED (
     SELECT key, value ->> 0 AS via, value ->> 1 AS depth, value ->> 2 AS redirects, value -> 3 AS links
     FROM json_each(?)
@@ -18,6 +18,9 @@ SELECT l.value ->> 0, g.key * 1000000 + l.key, l.value ->> 1, l.value ->> 2, (l.
     g.redirects
 FROM g, json_each(g.links) l
 WHERE NOT EXISTS (SELECT 1 FROM seen WHERE fp = l.value ->> 0)
+ON CONFLICT(fp) DO UPDATE SET seq = excluded.seq, priority = excluded.priority, depth = excluded.depth,
+    via = excluded.via, redirects = excluded.redirects
+WHERE excluded.depth < incoming.depth
 """
 ADD_HOSTS = """
 INSERT INTO host(name) SELECT DISTINCT host FROM incoming WHERE host NOT IN (SELECT name FROM host)
@@ -42,12 +45,15 @@ SELECT fp, id FROM (SELECT fp, depth, :last + row_number() OVER (ORDER BY seq) A
 WHERE depth > :max_depth
 """
 NEARER = """
-WITH g AS MATERIALIZED (SELECT value ->> 0 AS via, value ->> 1 AS depth, value -> 3 AS links FROM json_each(:groups))
-SELECT json_group_array(json_array(d.url, g.depth, g.via, (l.value ->> 3) + g.depth))
+WITH g AS MATERIALIZED (
+    SELECT value ->> 0 AS via, value ->> 1 AS depth, value ->> 2 AS redirects, value -> 3 AS links
+    FROM json_each(:groups)
+)
+SELECT json_group_array(json_array(d.url, g.depth, g.via, (l.value ->> 3) + g.depth, g.redirects))
 FROM g, json_each(g.links) l JOIN deferred d ON d.fp = l.value ->> 0
 WHERE g.depth <= :max_depth
 """
-REVIVE = "UPDATE url SET state = 0, depth = ?2, via = ?3, priority = ?4 WHERE id = ?1 AND state = 5"
+REVIVE = "UPDATE url SET state = 0, depth = ?2, via = ?3, priority = ?4, redirects = ?5 WHERE id = ?1 AND state = 5"
 REVIVED = """
 SELECT json_group_array(json_array(u.host, u.priority, u.id, u.url, u.depth, v.url, 0, u.redirects, h.name))
 FROM json_each(?) r JOIN url u ON u.id = r.value JOIN host h ON h.id = u.host LEFT JOIN url v ON v.id = u.via
@@ -63,7 +69,8 @@ END_DEFERRED = "UPDATE url SET state = 3 WHERE id IN (SELECT url FROM deferred)"
 OVER_BUDGET = """
 SELECT json_group_array(id) FROM (
     SELECT u.id, row_number() OVER (PARTITION BY u.host ORDER BY u.id) + h.admitted AS place
-    FROM url u JOIN host h ON h.id = u.host WHERE u.id > :last AND u.state = 0
+    FROM url u JOIN host h ON h.id = u.host
+    WHERE u.state = 0 AND (u.id > :last OR u.id IN (SELECT value FROM json_each(:revived)))
 ) WHERE place > :budget
 """
 BUDGET_LINES = """
@@ -73,7 +80,10 @@ FROM json_each(?) o JOIN url u ON u.id = o.value LEFT JOIN url v ON v.id = u.via
 DROP_URLS = "DELETE FROM url WHERE id IN (SELECT value FROM json_each(?))"
 COUNT_ADMITTED = """
 UPDATE host SET admitted = admitted + n
-FROM (SELECT host, count(*) AS n FROM url WHERE id > ? AND state = 0 GROUP BY host) t WHERE t.host = host.id
+FROM (
+    SELECT host, count(*) AS n FROM url
+    WHERE state = 0 AND (id > :last OR id IN (SELECT value FROM json_each(:revived))) GROUP BY host
+) t WHERE t.host = host.id
 """
 
 # groups: [[via id, depth, [[fp, url, reason], ...]], ...]
