@@ -140,7 +140,7 @@ class Engine:
                 if self.stopping or self._is_limited():
                     return self._is_complete()
                 if not self._has_allowance():
-                    if self._open == 0:
+                    if self._open == 0 and self._expected == 0:  # else the seeds of this run may say how it stands
                         return self._is_complete()
                     self._slots.release()
                     held = False
