@@ -65,7 +65,8 @@ class Pipeline:
         self.targets.forget_if_full()
         doc = Document(page)
         for stage in self.stages:
-            doc = stage(doc) or doc
+            if (changed := stage(doc)) is not None:
+                doc = _document(changed, stage)
             if doc.error is not None:
                 return _failed(page, doc.error, doc.detail)
         admitted, refused = self.targets.unreported(doc.follow)
@@ -91,6 +92,13 @@ class Pipeline:
         if targets:
             self.targets.mark_reported(targets)
             self.reported += targets
+
+
+def _document(changed: object, stage: Stage) -> Document:
+    if not isinstance(changed, Document):
+        name = getattr(stage, "__qualname__", repr(stage))
+        raise TypeError(f"stage {name} returned a {type(changed).__name__}, expected a Document or None")
+    return changed
 
 
 def _failed(page: Page, reason: str, detail: str) -> Processed:

@@ -107,8 +107,9 @@ class LinkSets:
                 rows.is_full = True
                 break
             rel = attributes.get("rel") or ""
-            text = (attributes.get("alt") or "") if kind == "area" else node.text_lexbor()
-            found[target] = (target.url, kind, " ".join(text.split())[:MAX_ANCHOR_CHARS], rel[:MAX_REL_CHARS])
+            words = ((attributes.get("alt") or "") if kind == "area" else node.text_lexbor()).split()
+            text = words[0] if len(words) == 1 else " ".join(words)
+            found[target] = (target.url, kind, text[:MAX_ANCHOR_CHARS], rel[:MAX_REL_CHARS])
             if strict and _says_nofollow(rel):
                 rows.nofollow.add(target)
 

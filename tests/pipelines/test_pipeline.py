@@ -38,6 +38,7 @@ def user_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def strange(doc):\n    doc.record['x'] = object()\n"
         "def surrogate(doc):\n    doc.record['x'] = ['\\ud800', {'\\udfff': ('a',)}]\n"
         "def swap(doc):\n    doc.title = 'swapped'\n    return doc\n"
+        "def junk(doc):\n    return {'a': 1}\n"
         "def veto(doc):\n    doc.error = 'denied'\n    doc.detail = 'because'\n"
         "def leave(doc):\n    raise KeyboardInterrupt\n"
         "value = 3\n"
@@ -114,12 +115,17 @@ def test_a_stage_may_refuse_a_page(user_stages: str) -> None:
     assert (processed.error, processed.detail) == ("denied", "because")
 
 
-@pytest.mark.parametrize("name", ["deep", "full", "steal", "strange"])
+@pytest.mark.parametrize("name", ["deep", "full", "steal", "strange", "junk"])
 def test_an_exception_costs_one_page(user_stages: str, name: str) -> None:
     processed = run(a_page("x"), with_stage(f"{user_stages}:{name}"))
     assert processed.error == "parse_error"
     assert processed.line == processed.outlinks == b""
     assert processed.detail
+
+
+def test_what_a_stage_returned_is_named(user_stages: str) -> None:
+    processed = run(a_page("x"), with_stage(f"{user_stages}:junk"))
+    assert processed.detail == "TypeError: stage junk returned a dict, expected a Document or None"
 
 
 def test_a_bad_page_does_not_swallow_its_links(user_stages: str) -> None:
