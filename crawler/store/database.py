@@ -86,7 +86,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, durable: bool) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute("PRAGMA cache_size = -32000")
+    db.execute("PRAGMA cache_size = -8000")
     db.execute("PRAGMA wal_autocheckpoint = 2000")
     db.execute("PRAGMA trusted_schema = OFF")
     db.executescript(schema.SCRATCH)
