@@ -40,8 +40,9 @@ commands:
   crawl demo              serve the demo site on loopback; --run COMMAND serves while COMMAND runs
   crawl schema            print the JSON Schema of the configuration, for editors
 
-Progress goes to stderr, the result to stdout. Ctrl-C or SIGTERM drains: what is in flight may end, for up to ten
-seconds; a second one stops at once. SIGHUP is as SIGTERM. No page that was recorded is lost, whatever happens.
+Progress goes to stderr, the result to stdout. Ctrl-C or SIGTERM drains: what is in flight may
+end, for up to ten seconds; a second one stops at once. SIGHUP is as SIGTERM. No page that was
+recorded is lost, whatever happens.
 
 exit codes:
 """

@@ -8,7 +8,7 @@ from crawler.errors import ExitCode
 
 MEANING: Mapping[ExitCode, str] = {
     ExitCode.COMPLETE: "complete",
-    ExitCode.INTERNAL: "internal error: a bug in the crawler or in a stage's worker; the state is intact",
+    ExitCode.INTERNAL: "internal error, a bug; what was recorded is intact",
     ExitCode.USAGE: "wrong arguments or configuration; nothing was touched",
     ExitCode.FAILURES: "finished, but more pages failed than job.max_failed_ratio allows",
     ExitCode.LIMIT: "stopped by a limit of the job with work left",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import IO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
@@ -25,7 +26,7 @@ class LiveView:
         """Draw on `output`, which stays the caller's."""
         self._output = output
         self._live = Live(
-            console=_Console(file=cast("IO[str]", output), force_terminal=True, highlight=False, markup=False),
+            console=_Terminal(file=cast("IO[str]", output), force_terminal=True, highlight=False, markup=False),
             auto_refresh=False,
             transient=True,  # the result takes its place
             redirect_stdout=False,
@@ -50,7 +51,21 @@ class LiveView:
         self._live.stop()
 
 
-class _Console(Console):
+class _Terminal(Console):
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The size of the terminal that is drawn on; rich asks stdin first, which may be another one or none."""
+        try:
+            columns, rows = os.get_terminal_size(self.file.fileno())
+        except OSError:
+            columns = rows = 0
+        return ConsoleDimensions(columns or 80, rows or 24)  # zero: `script`, some build servers
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        """Refuse: the terminal decides."""
+        raise AttributeError("size")
+
     def show_cursor(self, show: bool = True) -> bool:
         """Leave the cursor alone: a crawl that is killed must not leave a terminal without one."""
         return False

@@ -167,8 +167,8 @@ class Terminal:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.seen = b""
 
-    def start(self, job: Job, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """Start a crawl on it."""
+    def start(self, job: Job, *arguments: str, sabotage: str = "", **environ: str) -> subprocess.Popen[str]:
+        """Start a crawl on it; `sabotage` as in `Job.start`."""
         fd = self.theirs
         env = {**os.environ, "TERM": "xterm-256color", **environ}
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
@@ -178,7 +178,7 @@ class Terminal:
         def take() -> None:
             fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
 
-        return job.start(*arguments, env=env, stdin=fd, stdout=fd, stderr=fd, preexec_fn=take)
+        return job.start(*arguments, sabotage=sabotage, env=env, stdin=fd, stdout=fd, stderr=fd, preexec_fn=take)
 
     def press(self, keys: bytes) -> None:
         """Type."""
