@@ -261,7 +261,7 @@ class Engine:
 
     async def _fetch(self, request: Request) -> Outcome:
         try:
-            outcome = await self._parts.fetcher.fetch(request)
+            outcome = await self._parts.fetcher.fetch(request, lambda: self._frontier.sent(request, self._clock.now()))
         except Exception as exc:  # noqa: BLE001  # a bug met on one page costs that page; the exit code tells
             outcome = Failed(Reason.INTERNAL, self._bug(request, exc))
         except BaseException:

@@ -108,8 +108,11 @@ class Fetcher:
         """Connections kept open for the next request to their origin."""
         return 0 if self._connector is None else self._connector.idle
 
-    async def fetch(self, request: Request) -> Outcome:
-        """Return what one exchange for `request` came to. Cancellation passes; bugs pass."""
+    async def fetch(self, request: Request, sent: Callable[[], None] | None = None) -> Outcome:
+        """Return what one exchange for `request` came to. Cancellation passes; bugs pass.
+
+        `sent` is called when the connection is there and the request goes out, and again if it has to be repeated.
+        """
         watch = self._watch
         assert watch is not None, "used as `async with Fetcher(...)`"
         assert self._connector is not None
@@ -117,7 +120,7 @@ class Fetcher:
         refused = self._refusal(origin, request)
         if refused is not None:
             return refused
-        exchange = watch.start()
+        exchange = watch.start(sent)
         try:
             return await self._exchange(request, origin, exchange)
         except asyncio.CancelledError:

@@ -12,6 +12,7 @@ the time in which nobody could read is added to every limit.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 
 from aiohttp import StreamReader
@@ -36,10 +37,23 @@ class Phase(Enum):
 class Exchange:
     """One request under watch. Made and used by the task that runs it."""
 
-    __slots__ = ("began", "expired", "guard", "moved", "phase", "seen", "started", "stream", "task", "was_cancelling")
+    __slots__ = (
+        "began",
+        "expired",
+        "guard",
+        "moved",
+        "phase",
+        "seen",
+        "sent",
+        "started",
+        "stream",
+        "task",
+        "was_cancelling",
+    )
 
-    def __init__(self, task: asyncio.Task[object], now: float) -> None:
+    def __init__(self, task: asyncio.Task[object], now: float, sent: Callable[[], None] | None) -> None:
         self.task = task
+        self.sent = sent
         self.was_cancelling = task.cancelling()
         self.phase = Phase.CONNECT
         self.started = now
@@ -72,13 +86,13 @@ class Watch:
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self) -> Exchange:
-        """Put the current task under watch until `finish`."""
+    def start(self, sent: Callable[[], None] | None = None) -> Exchange:
+        """Put the current task under watch until `finish`; call `sent` whenever it has a connection for its request."""
         task = asyncio.current_task()
         assert task is not None, "fetch runs in a task"
         assert task not in self._running, "a task runs one exchange at a time"
         now = self._loop.time()
-        exchange = Exchange(task, now)
+        exchange = Exchange(task, now, sent)
         self._running[task] = exchange
         if self._timer is None:
             self._ticked = now
@@ -101,6 +115,8 @@ class Watch:
         exchange.guard = guard
         exchange.phase = Phase.HEAD
         exchange.began = self._loop.time()
+        if exchange.sent is not None:
+            exchange.sent()
 
     def reading(self, exchange: Exchange, stream: StreamReader, phase: Phase) -> float:
         """Note that the head is there and the body is being read; return the time."""

@@ -216,6 +216,10 @@ class Frontier:
 
     # -- what happened
 
+    def sent(self, request: Request, now: float) -> None:
+        """Note that a request goes out now: for the server, this is when it starts."""
+        self._by_name[request.host].clock.sent(now)
+
     def fetched(self, request: Request, now: float, verdict: Verdict, pause_until: float | None = None) -> None:
         """Note that a request ended: its place at the host is free, unless the host backs off or asked for a pause."""
         host = self._by_name[request.host]

@@ -80,6 +80,11 @@ class HostClock:
         self._last_start = now
         self._settle()
 
+    def sent(self, now: float) -> None:
+        """Note that a started request goes out only at `now`, since its connection had to be made: the delay counts."""
+        self._last_start = max(self._last_start, now)
+        self._settle()
+
     def ended(self, now: float, verdict: Verdict) -> None:
         """Note that a request has ended, and what it says about the host."""
         assert self.active > 0, "ended without started"

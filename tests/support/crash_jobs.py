@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -14,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import zstandard
 
 from crawler.demo.log import Entry, read_log
 from crawler.demo.site import Demo
+from tests.support.politeness import Violation, robots_of, violations
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = ("pages", "errors", "skipped")
@@ -193,6 +192,15 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
+def run_and_kill(job: Job, seconds: float, *arguments: str) -> dict[str, int]:
+    """Start a job, kill it after some seconds if it still runs, and return its committed counters."""
+    process = job.start(*arguments)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    kill_group(process)
+    return check_state(job)
+
+
 def members(group: int) -> set[int]:
     """Return the living processes of a group."""
     found = set()
@@ -214,23 +222,6 @@ def wait_until(condition: Any, seconds: float) -> bool:
     return True
 
 
-@dataclass
-class Killer:
-    """Chooses when to kill: over all of a run, or with half of the kills after the time a start takes."""
-
-    seed: int
-    start_seconds: float
-    run_seconds: float
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-
-    def delay(self) -> float:
-        """Return seconds after the start of the process, log-uniform, so that short phases are met as well."""
-        after = self.start_seconds * self._random.uniform(0.7, 1.0) if self._random.random() < 0.5 else 0.0
-        return after + exp(self._random.uniform(log(0.005), log(max(0.01, self.run_seconds - after))))
-
-
 def _table(name: str, table: Mapping[str, Any]) -> str:
     lines = "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
     return f"[{name}]\n{lines}\n"
@@ -238,3 +229,14 @@ def _table(name: str, table: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def faults(site: Site, requests: list[Entry], *, per_host: int, delay: float = 0.0) -> list[Violation]:
+    """Return where the crawls behind these requests were impolite."""
+    return violations(requests, robots_of(site.demo), agent="crawlmill", per_host=per_host, delay=delay)
+
+
+def repeated(requests: list[Entry], crawls: int) -> int:
+    """Return how many pages were asked for again, beyond once a crawl."""
+    asked = Counter((entry.host, entry.path) for entry in requests if entry.status == 200)
+    return sum(max(0, count - crawls) for (_, path), count in asked.items() if path != "/robots.txt")

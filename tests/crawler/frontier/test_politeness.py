@@ -32,6 +32,14 @@ def test_no_more_than_per_host_at_a_time() -> None:
     assert clock.may_start(5.0)
 
 
+def test_the_delay_counts_from_when_the_request_goes_out() -> None:
+    """A connection takes time to make; a server must not see the next request by that much sooner."""
+    clock = HostClock(Politeness(per_host=4, delay=1.0))
+    clock.started(10.0)
+    clock.sent(10.4)
+    assert clock.ready_at == 11.4
+
+
 def test_starts_keep_the_delay_however_short_the_exchange() -> None:
     clock = HostClock(Politeness(per_host=4, delay=1.0))
     exchange(clock, 10.0, 10.01, Verdict.ALIVE)
@@ -194,6 +202,12 @@ class HostMachine(RuleBasedStateMachine):
             self.backoff = self.clock.backoff
             if verdict is not Verdict.UNKNOWN and self.backoff:
                 self.silent_until = max(self.silent_until, self.now + self.backoff)
+
+    @precondition(lambda self: self.active)
+    @rule()
+    def a_request_goes_out(self) -> None:
+        self.clock.sent(self.now)
+        self.last_start = self.now
 
     @rule(seconds=st.sampled_from([-5.0, 0.0, 3.0, 50.0]))
     def server_asks_for_a_pause(self, seconds: float) -> None:
