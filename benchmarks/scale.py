@@ -1,11 +1,11 @@
 """Memory and throughput as the number of known URLs grows: does a crawl of a million need more than one of 100,000?
 
-    python benchmarks/scale.py                      # 100,000 and 1,000,000 known URLs, in turns, medians
+    python benchmarks/scale.py                      # looks at 100,000, 300,000 and 1,000,000 known URLs; three runs
     python benchmarks/scale.py --known 100000 --known 300000 --repeat 1
 
 A server of its own process answers every URL with a page of 100 links to pages nobody has seen yet, so a crawl of N pages
-knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`; the kernel tells the parent's peak resident
-size (VmHWM). `late_to_early` compares the speed of the last two fifths of the records with that of the first two.
+knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`. Every figure is of the stretch of the run
+before that many URLs were known; the kernel tells the parent's peak resident size so far (VmHWM). Medians over the runs.
 """
 
 from __future__ import annotations
@@ -73,59 +73,53 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-def peak_and_progress(pid: int, out: Path, pages: int) -> tuple[int, list[tuple[float, int]]]:
-    """Watch one crawl until it ends; return the peak in bytes and (time, bytes of pages.jsonl) along the way."""
-    peak, progress = 0, []
-    while True:
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except OSError:
-            return peak, progress
-        if "VmHWM" not in status:  # a zombie has no memory any more
-            return peak, progress
-        peak = max(peak, int(status.split("VmHWM:")[1].split()[0]) * 1024)
-        records = out / "pages.jsonl"
-        if records.exists():
-            progress.append((time.monotonic(), records.stat().st_size))
+def watch(process: subprocess.Popen[bytes], records: Path) -> list[tuple[float, int, int]]:
+    """Watch one crawl until it ends; return (time, bytes of records, peak resident bytes so far) along the way."""
+    samples = []
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        if "VmHWM" in status and records.exists():  # a zombie has no memory any more
+            peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+            samples.append((time.monotonic(), records.stat().st_size, peak))
         time.sleep(0.05)
+    return samples
 
 
-def rate(progress: list[tuple[float, int]], low: float, high: float) -> float:
-    """Return bytes of records per second between two shares of the output."""
-    total = progress[-1][1]
-    inside = [(when, size) for when, size in progress if size and low * total <= size <= high * total]
-    return (inside[-1][1] - inside[0][1]) / max(1e-9, inside[-1][0] - inside[0][0])
-
-
-def run(origin: str, known: int, durability: str) -> dict[str, float]:
-    """Crawl until `known` URLs are known; return figures."""
-    pages = known // LINKS
+def run(origin: str, sizes: list[int], durability: str) -> dict[int, dict[str, float]]:
+    """Crawl until the largest size is known; return figures for each size."""
+    largest = max(sizes)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.toml")
-        config.write_text(CONFIG.format(origin=origin, pages=pages, durability=durability))
-        started = time.monotonic()
+        config.write_text(CONFIG.format(origin=origin, pages=largest // LINKS, durability=durability))
         process = subprocess.Popen([sys.executable, "-m", "crawler", "-q", str(config)])
-        peak, progress = peak_and_progress(process.pid, Path(folder, "out"), pages)
-        code = process.wait()
-        seconds = time.monotonic() - started
+        samples = watch(process, Path(folder, "out", "pages.jsonl"))
         summary = json.loads(Path(folder, "out", "summary.json").read_text())
-        assert code == 4, f"expected the limit to end the crawl, got exit code {code}"
-        assert summary["discovered"] >= known, summary
-        return {
-            "known": summary["discovered"],
-            "peak_mib": peak / 2**20,
-            "pages_per_second": pages / seconds,
-            "late_to_early": rate(progress, 0.6, 1.0) / max(1e-9, rate(progress, 0.0, 0.4)),
-            "state_bytes_per_url": Path(folder, "out", "state.sqlite3").stat().st_size / summary["discovered"],
-            "lag_p99_ms": summary["run"]["loop_lag_seconds"]["p99"] * 1000,
-            "lag_max_ms": summary["run"]["loop_lag_seconds"]["max"] * 1000,
+        assert process.returncode == 4, f"expected the limit to end the crawl, got exit code {process.returncode}"
+        assert summary["discovered"] >= largest, summary
+        state = Path(folder, "out", "state.sqlite3").stat().st_size / summary["discovered"]
+    lag = summary["run"]["loop_lag_seconds"]
+    total = samples[-1][1]
+    figures = {}
+    before = next(sample for sample in samples if sample[1])
+    for size in sorted(sizes):
+        here = next(sample for sample in samples if sample[1] >= min(total, size / largest * total * 0.999))
+        pages = (here[1] - before[1]) / total * largest / LINKS
+        figures[size] = {
+            "known": size,
+            "peak_mib": here[2] / 2**20,
+            "pages_per_second": pages / max(1e-9, here[0] - before[0]),
+            "state_bytes_per_url": state,
+            "lag_p99_ms": lag["p99"] * 1000,
+            "lag_max_ms": lag["max"] * 1000,
         }
+        before = here
+    return figures
 
 
 def main() -> None:
     """Run and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--known", type=int, action="append", help="known URLs at the end [100000 1000000]")
+    parser.add_argument("--known", type=int, action="append", help="known URLs to look at [100000 300000 1000000]")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--durability", default="full")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -133,23 +127,25 @@ def main() -> None:
     if options.serve:
         asyncio.run(serve())
         return
-    sizes = options.known or [100_000, 1_000_000]
+    sizes = sorted(options.known or [100_000, 300_000, 1_000_000])
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         origin = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         results: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
         for _ in range(options.repeat):
-            for size in sizes:
-                results[size].append(run(origin, size, options.durability))
-                print(size, results[size][-1], file=sys.stderr, flush=True)
+            for size, figures in run(origin, sizes, options.durability).items():
+                results[size].append(figures)
+                print(figures, file=sys.stderr, flush=True)
     finally:
         server.terminate()
         server.wait()
     names = list(results[sizes[0]][0])
     print("| " + " | ".join(names) + " |\n|" + "--:|" * len(names))
     for size in sizes:
-        print("| " + " | ".join(f"{statistics.median(row[name] for row in results[size]):.2f}" for name in names) + " |")
+        print(
+            "| " + " | ".join(f"{statistics.median(row[name] for row in results[size]):.2f}" for name in names) + " |"
+        )
 
 
 if __name__ == "__main__":
