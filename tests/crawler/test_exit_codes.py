@@ -63,10 +63,10 @@ def test_1_a_bug_on_one_page_costs_that_page_and_is_not_hidden(make_job: MakeJob
     bug = """
 from crawler.fetch.fetcher import Fetcher
 fetch = Fetcher.fetch
-async def broken(self, request):
+async def broken(self, request, *rest):
     if request.id == 7:
         raise LookupError("no such thing")
-    return await fetch(self, request)
+    return await fetch(self, request, *rest)
 Fetcher.fetch = broken
 """
     ran = job.run("--quiet", sabotage=bug)

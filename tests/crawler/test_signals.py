@@ -41,7 +41,7 @@ def stuck_site() -> Iterator[Site]:
 def test_the_first_signal_drains_and_the_same_command_finishes(
     number: signal.Signals, make_job: MakeJob, slow_site: Site, undisturbed: list[Record]
 ) -> None:
-    job = make_job(slow_site)
+    job = make_job(slow_site, fetch={"uvloop": number != signal.SIGHUP})  # one of them on asyncio's own loop
     process = in_the_middle(job)
     process.send_signal(number)
     ran = end_of(process)
@@ -74,18 +74,17 @@ def test_a_drain_takes_what_is_in_flight_and_asks_for_nothing_more(make_job: Mak
     assert summary["run"]["requests"] == summary["done"] + 4, "each request has its record; four were for robots.txt"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_the_second_signal_ends_within_a_second(number: signal.Signals, make_job: MakeJob, stuck_site: Site) -> None:
+def test_the_second_signal_ends_within_a_second(make_job: MakeJob, stuck_site: Site) -> None:
     job = make_job(stuck_site)
     process = job.start()
     until(lambda: (job.out / "pages.jsonl").exists(), 10, "an open state")
     time.sleep(0.3)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)  # the page in flight does not come, so the drain goes on
-    process.send_signal(number)
+        process.wait(0.4)  # the page in flight does not come, so the drain goes on
+    process.send_signal(signal.SIGTERM)
     ran = end_of(process)
-    assert ran.code == CODES[number]
+    assert ran.code == 130, "the first signal says why"
     assert ran.seconds < 1.5, "1 s, and time to wake up on a busy machine"
     assert "stopping now" in ran.err
 
@@ -133,7 +132,7 @@ Outputs.write = hang
 
 def test_signals_at_any_instant_of_the_start_leave_nothing_behind(make_job: MakeJob, slow_site: Site) -> None:
     job = make_job(slow_site)
-    for turn, instant in enumerate((0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)):
+    for turn, instant in enumerate((0.0, 0.06, 0.12, 0.2, 0.3, 0.45)):
         number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
         process = job.start()
         # Before main() runs, the interpreter itself answers a signal; there is nothing of ours to be seen to yet.
