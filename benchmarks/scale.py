@@ -3,9 +3,10 @@
     python benchmarks/scale.py                      # looks at 100,000, 300,000 and 1,000,000 known URLs; three runs
     python benchmarks/scale.py --known 100000 --known 300000 --repeat 1
 
-A server of its own process answers every URL with a page of 100 links to pages nobody has seen yet, so a crawl of N pages
-knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`. Every figure is of the stretch of the run
-before that many URLs were known; the kernel tells the parent's peak resident size so far (VmHWM). Medians over the runs.
+A server of its own process answers every URL with a page of 100 links to pages nobody has seen yet, so a crawl of N
+pages knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`. Every figure is of the stretch of the
+run before that many URLs were known; the kernel tells the parent's peak resident size so far (VmHWM). Medians over the
+runs.
 """
 
 from __future__ import annotations
