@@ -4,9 +4,9 @@
     python benchmarks/scale.py --known 100000 --known 300000 --repeat 1
 
 A server of its own process answers every URL with a page of 100 links to pages nobody has seen yet, so a crawl of N
-pages knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`. Every figure is of the stretch of the
-run before that many URLs were known; the kernel tells the parent's peak resident size so far (VmHWM). Medians over the
-runs.
+pages knows 100 N URLs. `crawl` runs as a user runs it, stopped by `job.max_pages`. Every figure is of the stretch of
+the run before that many URLs were known; the peak is the parent's resident size so far, as the kernel tells it (VmHWM).
+Medians over the runs.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def command(job):
 
 def pages(job):
     """Yield the pages among the records, under the names of the bench."""
-    with open(job.dir / "out" / "pages.jsonl", encoding="utf-8") as file:
+    with (job.dir / "out" / "pages.jsonl").open(encoding="utf-8") as file:
         for record in map(json.loads, file):
             if record["status"] == 200 and record["mime"] == "text/html":
                 yield {
