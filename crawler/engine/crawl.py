@@ -154,7 +154,7 @@ class Crawl:
     def snapshot(self, *, hosts: int = 5) -> Snapshot | None:
         """Return the figures of this moment, with the busiest `hosts`; None until the state is open.
 
-        For the event loop's thread. Waits for nothing and costs some 50 µs: fine a few times a second.
+        For the event loop's thread. Waits for nothing; takes 0.3 ms, and 0.6 ms more with 4,096 hosts in memory.
         """
         if self._engine is None or self._store is None:
             return None

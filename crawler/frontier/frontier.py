@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from math import inf
 from typing import NamedTuple
 
@@ -371,9 +371,8 @@ class Frontier:
 
     def busiest(self, count: int) -> list[tuple[str, int, int]]:
         """Return `(host, in flight, in memory)` of the busiest hosts, for a person to look at."""
-        rows = [(host.name, host.clock.active, len(host.window)) for host in self._hosts.values()]
-        rows.sort(key=lambda row: (-row[1], -row[2], row[0]))
-        return rows[:count]
+        keys = ((-host.clock.active, -len(host.window), host.name) for host in self._hosts.values())
+        return [(name, -active, -waiting) for active, waiting, name in nsmallest(count, keys)]
 
 
 def _request(row: Row) -> Request:
