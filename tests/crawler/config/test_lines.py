@@ -76,11 +76,12 @@ def test_windows_line_ends_count_once() -> None:
     }  # fmt: skip
 
 
-_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6)
+_CHARACTERS = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])  # JSON writes those beyond as surrogates
+_NAMES = st.text(_CHARACTERS, max_size=6)
 _SCALARS = st.one_of(
     st.integers(-9, 9).map(str),
     st.booleans().map(lambda flag: str(flag).lower()),
-    st.text(max_size=8).map(lambda text: json.dumps(text.replace("\x7f", ""))),
+    st.text(_CHARACTERS, max_size=8).map(json.dumps),
     st.sampled_from(["'it]'", '"""\n]\n= """', "'''\n[x]\n'''", "1979-05-27 07:32:00", "nan"]),
 )
 _VALUES = st.recursive(
@@ -97,14 +98,11 @@ def test_every_key_that_tomllib_finds_has_the_line_it_was_written_on(tables: lis
     """Against documents made of everything TOML has, with the line known because the test wrote it."""
     text, expected = "", {}
     for name, pairs in tables:
-        text += f"[{json.dumps(name).replace(chr(127), '')}] # {name!a}\n"
+        text += f"[{json.dumps(name)}] # {name!a}\n"
         for key, value in pairs.items():
-            expected[name.replace(chr(127), ""), key.replace(chr(127), "")] = text.count("\n") + 1
-            text += f"{json.dumps(key).replace(chr(127), '')} = {value}\n"
-    try:
-        parsed = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:  # two names that differ in DEL only
-        return
+            expected[name, key] = text.count("\n") + 1
+            text += f"{json.dumps(key)} = {value}\n"
+    parsed = tomllib.loads(text)
     lines = lines_of(text)
     assert {path: lines.get(path) for path in expected} == expected
     assert set(_paths(parsed)) <= set(lines)

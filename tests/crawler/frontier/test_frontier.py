@@ -87,8 +87,8 @@ class World:
                     self.answer(lambda a=after, i=ids, c=count: self.frontier.more_hosts(a, i, c, self.now))
                 case NeedRobots(origin, _):
                     url = CanonicalUrl(origin + "/robots.txt")
-                    host = origin.removeprefix("http://")
-                    request = Request(id=0, url=url, host=host, kind=Kind.ROBOTS, origin=origin)
+                    name = origin.removeprefix("http://")
+                    request = Request(id=0, url=url, host=name, kind=Kind.ROBOTS, origin=origin)
                     self.later(lambda r=request: self.frontier.want_robots(r, self.now))
                 case Denied(request, reason):
                     self.denied.append((request.id, reason))

@@ -270,7 +270,7 @@ def test_it_runs_under_uvloop(eventually: Eventually) -> None:
         loop = asyncio.get_running_loop()
         async with WorkerPool(1) as pool:
             face = pool.executor(deadline=5)
-            return await asyncio.gather(*(loop.run_in_executor(face, tasks.same, number) for number in range(20)))
+            return list(await asyncio.gather(*(loop.run_in_executor(face, tasks.same, i) for i in range(20))))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(main()) == list(range(20))
