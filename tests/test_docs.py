@@ -327,20 +327,14 @@ def test_every_reason_of_a_crawl_is_in_the_file_it_is_said_to_be_in(crawled: Pat
         assert {files[reason] for reason in found} == {file}
 
 
-def words_set(name: str) -> set[str]:
-    """Return the words that the stages put into `doc.flags` or `truncated`, read from their source."""
+def test_every_flag_is_documented() -> None:
+    """The flags are read from the source of the stages."""
     found: set[str] = set()
     for path in (ROOT / "pipelines" / "stages").glob("*.py"):
         source = path.read_text("utf-8")
-        for pattern in (rf"{name}(?:\.append\(|\s*=[^=\n]*?|=\(?.*?)\"(\w+)\"", rf"{name} = .*\(\"(\w+)\",\)"):
-            found |= set(re.findall(pattern, source))
-    return found
-
-
-def test_every_flag_is_documented() -> None:
-    mismatch = re.search(r'^DIGEST_MISMATCH = "(\w+)"', (ROOT / "pipelines/stages/verify.py").read_text(), re.MULTILINE)
-    assert mismatch is not None
-    assert sorted(words_set("flags") | {mismatch[1]}) == first_column("flags")
+        found |= set(re.findall(r"\bflags(?:\.append\(|\s*=\s*[^\n]*?)\"(\w+)\"", source))
+        found |= set(re.findall(r"^DIGEST_MISMATCH = \"(\w+)\"", source, re.MULTILINE))
+    assert sorted(found) == first_column("flags")
 
 
 def test_every_kind_of_truncation_is_documented(crawled: Path) -> None:
@@ -357,6 +351,16 @@ def test_every_exit_code_is_documented() -> None:
     for page in (README, (ROOT / "docs" / "operations.md").read_text("utf-8")):
         codes = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
         assert [int(code) for code in codes] == [code.value for code in ExitCode]
+
+
+def test_the_layers_are_those_of_the_import_contracts() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if contract["type"] == "layers":
+            (package,) = contract["containers"]
+            layers = [layer for layer in contract["layers"] if layer != "__main__"]
+            assert f"{package:12}{' → '.join(layers)}\n" in text
 
 
 def test_every_dependency_says_why_it_is_here() -> None:
