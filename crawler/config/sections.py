@@ -305,7 +305,7 @@ class Output(Section):
     )
     durability: Literal["full", "fast"] = Field(
         default="full",
-        description='"full" syncs outputs before each commit; "fast" may lose the last second in a power cut.',
+        description='"full" commits every commit_interval; "fast" once a second, and does not sync bodies.',
     )
     commit_interval: Time = Field(default=0.2, description="Longest time between two commits while pages come in.")
 

@@ -60,6 +60,13 @@ def _refuse_lost(path: Path) -> None:
         )
 
 
+def refuse_lost_commits(db: sqlite3.Connection, directory: Path) -> None:
+    """Refuse a state that knows of no run beside outputs that do: its journal was taken away. Raises StateError."""
+    if db.execute("SELECT 1 FROM run").fetchone() is None and (left := holds_records(directory)):
+        text = f"{directory / STATE_FILE}: knows nothing of {', '.join(left)}: its -wal file is lost"
+        raise StateError(f"{text}; restore it from a copy, or start over in an empty directory")
+
+
 def _create(path: Path) -> None:
     """Make the file with its tables under another name, then give it its own."""
     part = path.with_name(f"{path.name}.new")

@@ -110,11 +110,7 @@ class Ledger:
             self._discover(groups, applied)
         if records:
             self._record(records, applied)
-        for state, ids in states.items():
-            self._db.execute(sql.SET_STATE, (state, _json(ids)))
-            self.counters["pending"] -= len(ids)
-        self.counters["done"] += len(states.get(DONE, ()))
-        self.counters["redirected"] += len(states.get(REDIRECTED, ()))
+        self._settle(states)
         if attempts:
             self._db.execute(sql.SET_ATTEMPTS, (_json(attempts),))
         return applied
@@ -127,6 +123,13 @@ class Ledger:
             self._db.execute(sql.PUT_OUTPUT, (name, length, lines))
         self._db.executemany(sql.PUT_COUNTER, self.counters.items())
         self._db.execute("COMMIT")
+
+    def _settle(self, states: dict[int, list[int]]) -> None:
+        for state, ids in states.items():
+            self._db.execute(sql.SET_STATE, (state, _json(ids)))
+            self.counters["pending"] -= len(ids)
+        self.counters["done"] += len(states.get(DONE, ()))
+        self.counters["redirected"] += len(states.get(REDIRECTED, ()))
 
     # -- links
 

@@ -103,15 +103,15 @@ def _refuse_other_form(directory: Path, name: str, suffix: str) -> None:
 
 
 def _open(path: Path, length: int, lines: int) -> _File:
+    size = path.stat().st_size if path.exists() else 0
+    if size < length:
+        message = (
+            f"{path}: has {size} bytes, but {length} were committed: records already reported as done are missing; "
+            "restore the file, or start over in an empty directory"
+        )
+        raise StateError(message)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        size = os.fstat(fd).st_size
-        if size < length:
-            message = (
-                f"{path}: has {size} bytes, but {length} were committed: records already reported as done are missing; "
-                "restore the file, or start over in an empty directory"
-            )
-            raise StateError(message)
         if size > length:
             os.ftruncate(fd, length)
     except BaseException:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from crawler.errors import StateError
 from crawler.frontier.host import Row
-from crawler.store.database import STATE_FILE, open_database
+from crawler.store.database import STATE_FILE, open_database, refuse_lost_commits
 from crawler.store.group import Applied, Item, Recorded
 from crawler.store.ledger import Ledger
 from crawler.store.outputs import NAMES, Outputs
@@ -36,7 +36,7 @@ class StoreOptions:
     """How a job keeps its state."""
 
     durable: bool = True
-    """Sync outputs and state before anything counts as done."""
+    """Sync outputs and state before anything counts as done. Without, a power cut may leave a state that is refused."""
     commit_interval: float = 0.2
     """Seconds that finished pages may wait for their commit."""
     zstd: bool = False
@@ -281,6 +281,8 @@ class Store:
     def _recover(self, meta: Mapping[str, str]) -> Opened:
         db, options = self._db, self._options
         committed = {name: (length, lines) for name, length, lines in db.execute("SELECT * FROM output")}
+        if not committed:
+            refuse_lost_commits(db, self._directory)
         self._run_id = begin_run(db, meta)
         self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=options.durable)
         self._ledger = Ledger(
