@@ -75,24 +75,27 @@ class Job:
 
     def __init__(self, folder: Path, site: Site, tables: Tables | None = None) -> None:
         folder.mkdir(parents=True)
-        self.out = folder / "out"
         self.config = folder / "config.toml"
         merged: dict[str, dict[str, Any]] = {
-            "job": {"seeds": [site.url], "out": str(self.out)},
+            "job": {"seeds": [site.url], "out": str(folder / "out")},
             "scope": {"hosts": list(site.demo.hosts_served)},
         }
         for part in (TABLES, tables or {}):
             for name, table in part.items():
                 merged.setdefault(name, {}).update(table)
+        self.out = Path(merged["job"]["out"])
         self.config.write_text("".join(_table(name, table) for name, table in merged.items()))
         self.compressed = merged.get("output", {}).get("compress") == "zstd"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command that runs the job; it needs ROOT as working directory."""
+        return [sys.executable, "-m", "crawler", str(self.config), "--quiet", *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the command as the leader of a new process group."""
         with (self.config.parent / "stderr.txt").open("ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "crawler", str(self.config), "--quiet", *arguments],
-                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                self.command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
             )  # fmt: skip
 
     def finish(self, *arguments: str, timeout: float = 60.0) -> int:
@@ -108,6 +111,10 @@ class Job:
     def complaints(self) -> str:
         """Return what all runs said on stderr."""
         return (self.config.parent / "stderr.txt").read_text()
+
+    def forget_complaints(self) -> None:
+        """Let `complaints` tell of later runs only."""
+        (self.config.parent / "stderr.txt").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Throw away everything the job wrote."""

@@ -34,10 +34,13 @@ class Heard:
     async def open(cls, directory: Path, **options: Any) -> Heard:
         """Open a store; a commit interval of an hour leaves commits to `flush`."""
         heard = cls(directory)
-        listener = Listener(applied=heard.applied.append, committed=heard._commit, failed=heard.failures.append)
         chosen = StoreOptions(**{"commit_interval": 3600.0, "durable": False} | options)
-        heard.store, heard.opened = await Store.open(directory, chosen, listener, META)
+        heard.store, heard.opened = await Store.open(directory, chosen, heard.listener(), META)
         return heard
+
+    def listener(self) -> Listener:
+        """Return what writes down here what a store says."""
+        return Listener(applied=self.applied.append, committed=self._commit, failed=self.failures.append)
 
     def _commit(self, groups: list[Applied]) -> None:
         for group in groups:
