@@ -37,7 +37,8 @@ torture: $(INSTALLED)
 	CRAWLMILL_KILLS=1000 $(BIN)/python -m pytest tests/crash -k kills
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/pool_overhead.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info

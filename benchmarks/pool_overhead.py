@@ -50,7 +50,7 @@ async def _run(executor: Executor, function: object, batch: list[bytes], tasks: 
 
     async def one() -> None:
         try:
-            await loop.run_in_executor(executor, function, batch)  # type: ignore[arg-type]
+            await loop.run_in_executor(executor, function, batch)  # type: ignore[arg-type]  # any of the cases
         finally:
             window.release()
 
@@ -89,7 +89,7 @@ def main() -> None:
         faces = {"WorkerPool": pool.executor(deadline=30.0), "stdlib spawn": stdlib}
         print(f"{'':24}{'':14}{'us/task':>9}{'MB/s':>8}")
         for label, function, batch, tasks, busy in _cases(options.tasks):
-            function = getattr(tasks_module, function.__name__)  # type: ignore[attr-defined]
+            function = getattr(tasks_module, function.__name__)  # type: ignore[attr-defined]  # all are plain functions
             seconds: dict[str, list[float]] = {name: [] for name in faces}
             for _ in range(options.rounds):
                 for name, face in faces.items():

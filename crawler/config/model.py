@@ -55,7 +55,7 @@ class Config(Section):
     ) -> None:  # tables and sections alike: Config(job={"seeds": [...]}, cpu=Cpu(workers=2))
         super().__init__(**sections)
 
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
 
     @property
     def warnings(self) -> tuple[str, ...]:

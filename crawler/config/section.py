@@ -30,7 +30,7 @@ class Section(BaseModel):
             raise ConfigError(problems_of(exc, type(self))) from None
 
     # Nested validation need not call this __init__, which would lose the context; RootModel says it the same way.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong between keys of this section that are right one by one."""

@@ -2,7 +2,7 @@
 
     async with Crawl(config) as crawl:
         async for record in crawl:
-            print(record["url"], record["title"])
+            print(record["url"], record["sha256"])
 
 Everything it makes it owns, and nothing of it is global: several crawls run in one event loop, and leaving the block,
 also by cancellation, leaves no task, process, thread or file descriptor behind.

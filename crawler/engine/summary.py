@@ -19,7 +19,7 @@ class Summary:
     schema: int = SUMMARY_VERSION
     exit_code: int
     ended: str
-    """complete, failures, limit, interrupted, terminated, state, internal."""
+    """complete, failures, limit, interrupted, terminated, internal."""
     discovered: int
     done: int
     """Records of pages."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -37,6 +38,17 @@ from crawler.store.schema import SKIPPED as STATE_SKIPPED
 
 NO_LIMIT = 2**31
 _TAIL = b'"duplicate_of":null}'
+
+
+@dataclass(slots=True)
+class _Group:
+    """What the items of one group come to, ready for one statement each."""
+
+    links: list[bytes] = field(default_factory=list)
+    refused: list[bytes] = field(default_factory=list)
+    states: dict[int, list[int]] = field(default_factory=dict)
+    records: list[Recorded] = field(default_factory=list)
+    attempts: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Ledger:
@@ -66,54 +78,54 @@ class Ledger:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         applied = Applied(items)
-        groups: list[bytes] = []
-        refused: list[bytes] = []
-        states: dict[int, list[int]] = {}
-        records: list[Recorded] = []
-        attempts: list[tuple[int, int]] = []
+        group = _Group()
         for item in items:
-            match item:
-                case Recorded(request, processed, _):
-                    records.append(item)
-                    states.setdefault(DONE, []).append(request.id)
-                    if processed.outlinks:
-                        groups.append(b"[%d,%d,null,%b]" % (request.id, request.depth + 1, processed.outlinks))
-                    if processed.refused:
-                        refused.append(b"[%d,%d,%b]" % (request.id, request.depth + 1, processed.refused))
-                case Redirect(request, line, links, no):
-                    states.setdefault(REDIRECTED, []).append(request.id)
-                    chain = orjson.dumps([*request.redirects, request.url]).decode()
-                    if links:
-                        groups.append(orjson.dumps([request.id, request.depth, chain, links]))
-                    if no:
-                        refused.append(orjson.dumps([request.id, request.depth, no]))
-                    self._outputs.add(PAGES, line + b"\n")
-                    if self._keep_lines:
-                        applied.lines.append(line)
-                case Failure():
-                    states.setdefault(FAILED, []).append(item.request.id)
-                    self._failure(item)
-                case Skip(request, reason):
-                    states.setdefault(STATE_SKIPPED, []).append(request.id)
-                    self._skip(request.url, reason, request.depth, request.via)
-                case Retried(request):
-                    attempts.append((request.id, request.attempt))
-                    self.counters["retries"] += 1
-                case Seeds(links, no):
-                    groups.append(orjson.dumps([None, 0, None, links]))
-                    refused.append(orjson.dumps([None, 0, no]))
-                case Robots(origin, status, body, fetched_at):
-                    self._db.execute(sql.PUT_ROBOTS, (origin, status, body, fetched_at))
-        if refused:
-            self._refuse(refused, applied)
-        if groups:
-            self._discover(groups, applied)
-        if records:
-            self._record(records, applied)
-        self._settle(states)
-        if attempts:
-            self._db.execute(sql.SET_ATTEMPTS, (_json(attempts),))
+            self._take(item, group, applied)
+        if group.refused:
+            self._refuse(group.refused, applied)
+        if group.links:
+            self._discover(group.links, applied)
+        if group.records:
+            self._record(group.records, applied)
+        self._settle(group.states)
+        if group.attempts:
+            self._db.execute(sql.SET_ATTEMPTS, (_json(group.attempts),))
         return applied
+
+    def _take(self, item: Item, group: _Group, applied: Applied) -> None:
+        """Put what one item means into the group, whose statements each move all of it at once."""
+        match item:
+            case Recorded(request, processed, _):
+                group.records.append(item)
+                group.states.setdefault(DONE, []).append(request.id)
+                if processed.outlinks:
+                    group.links.append(b"[%d,%d,null,%b]" % (request.id, request.depth + 1, processed.outlinks))
+                if processed.refused:
+                    group.refused.append(b"[%d,%d,%b]" % (request.id, request.depth + 1, processed.refused))
+            case Redirect(request, line, links, no):
+                group.states.setdefault(REDIRECTED, []).append(request.id)
+                chain = orjson.dumps([*request.redirects, request.url]).decode()
+                if links:
+                    group.links.append(orjson.dumps([request.id, request.depth, chain, links]))
+                if no:
+                    group.refused.append(orjson.dumps([request.id, request.depth, no]))
+                self._outputs.add(PAGES, line + b"\n")
+                if self._keep_lines:
+                    applied.lines.append(line)
+            case Failure():
+                group.states.setdefault(FAILED, []).append(item.request.id)
+                self._failure(item)
+            case Skip(request, reason):
+                group.states.setdefault(STATE_SKIPPED, []).append(request.id)
+                self._skip(request.url, reason, request.depth, request.via)
+            case Retried(request):
+                group.attempts.append((request.id, request.attempt))
+                self.counters["retries"] += 1
+            case Seeds(links, no):
+                group.links.append(orjson.dumps([None, 0, None, links]))
+                group.refused.append(orjson.dumps([None, 0, no]))
+            case Robots(origin, status, body, fetched_at):
+                self._db.execute(sql.PUT_ROBOTS, (origin, status, body, fetched_at))
 
     def commit(self) -> None:
         """Write and sync the outputs, then commit. Raises OSError, sqlite3.Error: then nothing was reported as done."""

@@ -284,7 +284,7 @@ class Store:
         if not committed:
             refuse_lost_commits(db, self._directory)
         self._run_id = begin_run(db, meta)
-        self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=options.durable)
+        self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=True)
         self._ledger = Ledger(
             db,
             self._outputs,

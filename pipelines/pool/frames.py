@@ -85,7 +85,7 @@ def decode(body: memoryview, buffers: int, *, copy: bool) -> Any:
         views.append(bytearray(part) if copy else part)
         end -= length
     views.reverse()
-    return loads(body[8 * buffers : end], buffers=views)  # noqa: S301
+    return loads(body[8 * buffers : end], buffers=views)  # noqa: S301 - as above
 
 
 def after(chunks: list[Chunk], sent: int) -> list[Chunk]:

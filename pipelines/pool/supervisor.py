@@ -300,7 +300,7 @@ class Supervisor:
                 for frame in worker.channel.read(self._scratch):
                     self._handle(worker, frame)
         except (BlockingIOError, EOFError, OSError):
-            pass
+            pass  # that was all; what it left half-written is of no use
 
     def _start_failed(self, what: str, words: str) -> None:
         self._deaths[Death.START] += 1

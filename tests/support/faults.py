@@ -157,7 +157,7 @@ class FaultServer:
             assert not thread.is_alive()
 
     def _start(self, target: object, *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
+        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]  # any of ours
         self._threads.append(thread)
         thread.start()
 

@@ -16,7 +16,7 @@ a</a><map><area href=area alt=" an area "></map><iframe src=frame></iframe><img 
 
 
 def followed(body: str, *fields: tuple[str, str], **options: object) -> set[str]:
-    outlinks = run(a_page(body, *fields), StageOptions(**options)).outlinks  # type: ignore[arg-type]
+    outlinks = run(a_page(body, *fields), StageOptions(**options)).outlinks  # type: ignore[arg-type]  # any option
     return {url.removeprefix("http://site.test/folder/") for _, url, _, _ in orjson.loads(outlinks or b"[]")}
 
 
