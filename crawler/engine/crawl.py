@@ -38,7 +38,7 @@ from crawler.errors import ConfigError, ExitCode, Problem, StateError
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.politeness import HostClock
-from crawler.run.lock import JobLock
+from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Seeds
 from crawler.store.store import Listener, Opened, Store
 from pipelines.errors import WorkerCrashed

@@ -1,1 +1,0 @@
-"""What a run needs beside the crawl itself: one owner at a time."""
