@@ -126,7 +126,7 @@ def test_workers_that_do_not_start_break_the_pool() -> None:
         future.result(10)
     with pytest.raises(PoolBroken, match="workers do not start"):
         pool.submit(tasks.same, 2)
-    assert pool.stats().deaths[Death.START] == 5
+    assert pool.stats().deaths[Death.START] in (5, 6)  # the second worker may have been on its way to the same end
     pool.close()
 
 
