@@ -5,7 +5,9 @@ goes at once and alone; while all are busy, pages gather, and the next trip take
 batch size, only its limits.
 
 A batch can die with its worker, or run into the deadline. Then its pages are sent again, each alone: the innocent ones
-come back, and the one that kills or hangs its worker a second time is `Lost`, with the cause.
+come back, and the one that is to blame is `Lost`, with the cause. Who breaks a batch is not known, and somebody may
+kill workers by hand: a page has to crash twice alone. A deadline is dear and tells more: once with others and once
+alone.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import NamedTuple
 from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
 
-BROKEN_TRIPS = 2  # a page is lost when it broke this many trips, the last one alone
+BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline, the last one
 
 
 class LossCause(StrEnum):
@@ -46,6 +48,12 @@ class _Waiting:
     page: Page
     future: asyncio.Future[Result]
     breaks: int = 0
+    breaks_alone: int = 0
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the page is to blame for the trip it just broke."""
+        counted = self.breaks if isinstance(error, TimeoutError) else self.breaks_alone
+        return self.breaks_alone > 0 and counted >= BROKEN_TRIPS
 
 
 class Batcher:
@@ -129,9 +137,10 @@ class Batcher:
             if waiting.future.done():
                 continue
             waiting.breaks += 1
+            waiting.breaks_alone += len(batch) == 1
             if not _may_be_the_page(error):
                 waiting.future.set_exception(error)
-            elif len(batch) == 1 and waiting.breaks >= BROKEN_TRIPS:
+            elif waiting.is_lost(error):
                 cause = LossCause.TIMEOUT if isinstance(error, TimeoutError) else LossCause.CRASH
                 waiting.future.set_result(Lost(cause, str(error)))
             else:

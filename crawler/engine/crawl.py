@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -32,7 +31,8 @@ from crawler.engine.lag import LagMeter
 from crawler.engine.loop import Engine
 from crawler.engine.parts import Parts
 from crawler.engine.snapshot import Snapshot, snapshot_of
-from crawler.engine.summary import Summary, by_reason, write_summary
+from crawler.engine.summarize import summarize
+from crawler.engine.summary import Summary, write_summary
 from crawler.engine.workers import Workers
 from crawler.errors import ConfigError, ExitCode, Problem, StateError
 from crawler.fetch.fetcher import Fetcher
@@ -92,7 +92,8 @@ class Crawl:
                 out.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(JobLock(out))
             except OSError as exc:
-                raise StateError(f"{out}: cannot be used as output directory: {exc.strerror or exc}") from exc
+                text = f"{out}: cannot be used as output directory: {exc.strerror or exc}"
+                raise StateError(f"{text}; make room or mend the disk, or choose another job.out") from exc
             stack.push_async_callback(self._workers.close)
             self._workers.start()
             self._stack = stack.pop_all()
@@ -336,42 +337,14 @@ class Crawl:
 
     def _summarize(self, code: ExitCode, engine: Engine, meter: LagMeter) -> Summary:
         assert self._store is not None
-        counters = self._store.live_counters
-        seconds = monotonic() - self._started
-        live = engine.live
-        run = {
-            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "requests": live.requests,
-            "responses": live.responses,
-            "wire_bytes": live.wire_bytes,
-            "pages_per_second": round(live.responses / seconds, 1) if seconds else 0.0,
-            "batches": engine.trips,
-            "loop_lag_seconds": {
-                "p50": round(meter.quantile(0.5), 5),
-                "p99": round(meter.quantile(0.99), 5),
-                "max": round(meter.max_seconds, 5),
-                "samples": meter.samples,
-            },
-            "workers": self._workers.report(),
-        }
-        return Summary(
-            exit_code=code,
-            ended=code.name.lower(),
-            discovered=counters["discovered"],
-            done=counters["done"],
-            redirected=counters["redirected"],
-            failed=counters["failed"],
-            skipped=counters["skipped"],
-            pending=counters["pending"] + counters["deferred"],
-            failed_by_reason=by_reason(counters, "failed"),
-            skipped_by_reason=by_reason(counters, "skipped"),
-            duplicates=counters["duplicates"],
-            wire_bytes=counters["wire_bytes"],
-            body_bytes=counters["body_bytes"],
-            retries=counters["retries"],
-            run=run,
-            outputs={name: str(path) for name, path in self._store.output_paths().items()},
+        return summarize(
+            code,
+            engine,
+            self._store.live_counters,
+            meter,
+            self._workers,
+            seconds=monotonic() - self._started,
+            outputs=self._store.output_paths(),
         )
 
 
