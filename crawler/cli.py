@@ -211,7 +211,10 @@ def _run(config: Config, workers: Workers, options: argparse.Namespace, signals:
     """Crawl, with progress on stderr, steered by signals."""
     import asyncio
 
-    from crawler.engine.crawl import Crawl
+    from crawler.fetch.tls import no_certificates
+
+    with no_certificates():  # aiohttp is imported in here
+        from crawler.engine.crawl import Crawl
     from crawler.progress import logs, view
 
     _settle_memory()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +30,7 @@ from crawler.fetch.options import FetchOptions
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
 from crawler.fetch.resolver import Resolver, is_own_address
 from crawler.fetch.session import Connector, open_session
+from crawler.fetch.tls import client_context
 from crawler.fetch.watch import Exchange, Phase, Watch
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Kind, Request
@@ -69,6 +71,8 @@ class Fetcher:
         self._policy = AddressPolicy(options.allow_addresses, is_own_address)
         self._resolver = resolver
         self._secrets = {secrets.origin: CIMultiDict(secrets.as_headers()) for secrets in options.origins}
+        self._by_tls_proxy = options.proxy is not None and options.proxy.startswith("https:")
+        self._context: SSLContext | None = None
         self._verdicts: dict[str, Refused | None] = {}
         self._own_resolver: Resolver | None = None
         self._connector: Connector | None = None
@@ -135,6 +139,11 @@ class Fetcher:
             if exchange.guard is not None:
                 self._connector.finished(exchange.guard)
 
+    def _tls(self) -> SSLContext:
+        if self._context is None:
+            self._context = client_context(verify=self._options.verify_tls)
+        return self._context
+
     def _refusal(self, origin: str, request: Request) -> Refused | None:
         """Return why nothing may be sent to this origin, as far as its URL alone can tell."""
         try:
@@ -158,6 +167,7 @@ class Fetcher:
             URL(request.url, encoded=True),  # yarl would spell it anew
             headers=self._secrets.get(origin),
             allow_redirects=False,
+            ssl=self._tls() if request.url.startswith("https:") or self._by_tls_proxy else True,
         )
         try:
             return await self._answer(request, response, exchange)

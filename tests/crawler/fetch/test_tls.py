@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from crawler.errors import ExitCode
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.reasons import Reason
 from tests.support.certificate import server_context
@@ -21,6 +25,31 @@ async def test_an_untrusted_certificate_is_refused_and_said_why(tmp_path: Path) 
     assert outcome.reason is Reason.TLS
     assert "certificate" in outcome.detail
     assert not server.seen
+
+
+async def test_a_certificate_that_the_system_trusts_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "untrusted.pem"))
+    with FaultServer({"/": [page(b"here")]}, tls=server_context(tmp_path)) as server:
+        assert fetched(await fetch_once(server.url(host="localhost"))).body == b"here"
+
+
+def test_the_command_verifies_against_the_certificates_of_the_system(tmp_path: Path) -> None:
+    """It imports aiohttp with no certificates in sight; its own requests must see them all the same."""
+    robots = b"User-agent: *\nDisallow:\n"
+    with FaultServer({"/robots.txt": [page(robots)], "/": [page()]}, tls=server_context(tmp_path)) as server:
+        config = tmp_path / "config.toml"
+        config.write_text(
+            f'[job]\nseeds = ["{server.url(host="localhost")}"]\n[fetch]\nallow_addresses = ["127.0.0.0/8"]\n'
+        )
+        command = [sys.executable, "-m", "crawler", "--quiet", str(config)]
+        distrusted = subprocess.run([*command, "--out", str(tmp_path / "no")], check=False, timeout=30)
+        environment = os.environ | {"SSL_CERT_FILE": str(tmp_path / "untrusted.pem")}
+        trusted = subprocess.run([*command, "--out", str(tmp_path / "yes")], env=environment, check=False, timeout=30)
+    assert distrusted.returncode == ExitCode.FAILURES or not (tmp_path / "no" / "pages.jsonl").read_bytes()
+    assert trusted.returncode == ExitCode.COMPLETE
+    assert (tmp_path / "yes" / "pages.jsonl").read_bytes().count(b"\n") == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
