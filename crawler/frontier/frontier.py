@@ -23,24 +23,19 @@ from typing import NamedTuple
 import orjson
 
 from crawler.frontier.host import (
-    ATTEMPTS,
-    DEPTH,
     HOST,
-    ID,
     NAME,
-    PRIORITY,
-    REDIRECTS,
     URL,
-    VIA,
     Host,
     Origin,
     Row,
+    request_of,
 )
 from crawler.frontier.politeness import HostClock, Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Kind, Request
 from crawler.frontier.robots import RobotsRules
-from pipelines.url import CanonicalUrl, origin_of
+from pipelines.url import origin_of
 
 MAX_HOSTS = 4096
 WINDOW = 32_768
@@ -121,6 +116,7 @@ class Frontier:
         self._asking_hosts = False
         self._cursor = 0
         self._steps = 0
+        self._strangers = 0  # hosts met only as the target of a robots.txt redirect; their ids are negative
 
     # -- what is known
 
@@ -210,9 +206,9 @@ class Frontier:
                 host.parked += 1
                 return None
             if not origin.rules.allows(row[URL]):
-                return Denied(_request(row), origin.rules.reason)
+                return Denied(request_of(row), origin.rules.reason)
         host.clock.started(now)
-        return _request(row)
+        return request_of(row)
 
     # -- what happened
 
@@ -245,7 +241,8 @@ class Frontier:
         assert request.kind is Kind.ROBOTS
         host = self._by_name.get(request.host)
         if host is None:  # a redirect to a host without pages of its own: it gets a clock, so that it is asked politely
-            host = self._make_host(-len(self._by_name) - 1, request.host)
+            self._strangers += 1
+            host = self._make_host(-self._strangers, request.host)
         host.urgent.append(request)
         self._enqueue(host)
 
@@ -278,11 +275,24 @@ class Frontier:
         """Take the store's answer to `Refill`."""
         host = self._hosts[host_id]
         if rows and not host.name:
-            self._by_name[rows[0][NAME]] = host
+            host = self._named(host, rows[0][NAME])
         host.refilled(rows, more=len(rows) >= limit)
         if not host.window and host.on_disk:
             self._ask_refill(host)
         self._enqueue(host)
+
+    def _named(self, host: Host, name: str) -> Host:
+        """Give a host read from disk its name; one known from a robots.txt redirect takes its place, clock and all."""
+        known = self._by_name.get(name)
+        if known is None:
+            host.name = name
+            self._by_name[name] = host
+            return host
+        del self._hosts[known.id]
+        known.id = host.id
+        self._hosts[known.id] = known
+        known.on_disk, known.refilling, known.missed, known.tail = True, host.refilling, host.missed, host.tail
+        return known
 
     def more_hosts(self, after: int, ids: list[int], limit: int, now: float) -> None:
         """Take the store's answer to `MoreHosts`."""
@@ -373,17 +383,3 @@ class Frontier:
         """Return `(host, in flight, in memory)` of the busiest hosts, for a person to look at."""
         keys = ((-host.clock.active, -len(host.window), host.name) for host in self._hosts.values())
         return [(name, -active, -waiting) for active, waiting, name in nsmallest(count, keys)]
-
-
-def _request(row: Row) -> Request:
-    redirects = row[REDIRECTS]
-    return Request(
-        id=row[ID],
-        url=CanonicalUrl(row[URL]),
-        host=row[NAME],
-        depth=row[DEPTH],
-        priority=row[PRIORITY],
-        via=row[VIA],
-        redirects=tuple(orjson.loads(redirects)) if redirects else (),
-        attempt=row[ATTEMPTS] + 1,
-    )

@@ -13,9 +13,12 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+import orjson
+
 from crawler.frontier.politeness import HostClock
 from crawler.frontier.request import Request
 from crawler.frontier.robots import RobotsRules
+from pipelines.url import CanonicalUrl
 
 Row = list[Any]
 """A pending URL as the store tells it: [host, priority, id, url, depth, via, attempts, redirects (JSON), host name].
@@ -28,6 +31,21 @@ HOST, PRIORITY, ID, URL, DEPTH, VIA, ATTEMPTS, REDIRECTS, NAME = range(9)
 
 START = (-(2**62), 0)
 """Before every key."""
+
+
+def request_of(row: Row) -> Request:
+    """Return the request for a pending URL."""
+    redirects = row[REDIRECTS]
+    return Request(
+        id=row[ID],
+        url=CanonicalUrl(row[URL]),
+        host=row[NAME],
+        depth=row[DEPTH],
+        priority=row[PRIORITY],
+        via=row[VIA],
+        redirects=tuple(orjson.loads(redirects)) if redirects else (),
+        attempt=row[ATTEMPTS] + 1,
+    )
 
 
 class Host:
