@@ -38,6 +38,7 @@ from crawler.errors import ConfigError, ExitCode, Problem, StateError
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.politeness import HostClock
+from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Seeds
 from crawler.store.store import Listener, Opened, Store
@@ -211,13 +212,17 @@ class Crawl:
         return self._stop_code or ExitCode.LIMIT
 
     def _judge(self, engine: Engine) -> ExitCode:
-        """Say whether a crawl that has nothing left to do counts as a success."""
+        """Say whether a crawl that has nothing left to do counts as a success.
+
+        URLs of a host whose robots.txt cannot be had were wanted and not got: failures here, although they are listed
+        as skipped. A crawl that recorded no page at all has failed whatever the ratio: cron must hear of it.
+        """
         assert self._store is not None
         counters = self._store.live_counters
-        tried = counters["done"] + counters["failed"]
+        failed = counters["failed"] + counters[f"skipped:{Reason.ROBOTS_UNAVAILABLE.value}"]
         if engine.bugs:
             return ExitCode.INTERNAL
-        if counters["failed"] > self._config.job.max_failed_ratio * tried or (tried and not counters["done"]):
+        if not counters["done"] or failed > self._config.job.max_failed_ratio * (counters["done"] + failed):
             return ExitCode.FAILURES
         return ExitCode.COMPLETE
 

@@ -47,7 +47,8 @@ def test_the_command_verifies_against_the_certificates_of_the_system(tmp_path: P
         distrusted = subprocess.run([*command, "--out", str(tmp_path / "no")], check=False, timeout=30)
         environment = os.environ | {"SSL_CERT_FILE": str(tmp_path / "untrusted.pem")}
         trusted = subprocess.run([*command, "--out", str(tmp_path / "yes")], env=environment, check=False, timeout=30)
-    assert distrusted.returncode == ExitCode.FAILURES or not (tmp_path / "no" / "pages.jsonl").read_bytes()
+    assert distrusted.returncode == ExitCode.FAILURES
+    assert not (tmp_path / "no" / "pages.jsonl").read_bytes()
     assert trusted.returncode == ExitCode.COMPLETE
     assert (tmp_path / "yes" / "pages.jsonl").read_bytes().count(b"\n") == 1
 
