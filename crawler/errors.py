@@ -3,7 +3,8 @@
 CrawlError
 ├── ConfigError    the configuration cannot be used; carries every problem: key, line, value, rule, remedy
 ├── LockedError    another run holds the output directory
-└── StateError     the disk or the recorded state is in trouble: full, read-only, damaged, written by a newer version
+├── StateError     the disk or the recorded state is in trouble: full, read-only, damaged, written by a newer version
+└── WorkersError   no worker process can be kept alive, or the executor that was given is broken
 
 Trouble with one URL is never an exception: it is a value with a `Reason` (`crawler.frontier.reasons`).
 """
@@ -91,3 +92,7 @@ class StateError(CrawlError):
     """The disk or the recorded state is in trouble."""
 
     exit_code = ExitCode.STATE
+
+
+class WorkersError(CrawlError):
+    """No worker process can be kept alive, or the executor that was given is broken. The state is intact."""

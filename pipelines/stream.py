@@ -113,10 +113,15 @@ class Batcher:
         return batch
 
     def _send(self, batch: list[_Waiting]) -> None:
+        try:
+            trip = self._submit([waiting.page for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - the executor is closed or broken; whoever waits must hear of it
+            for waiting in batch:
+                waiting.future.set_exception(error)
+            return
         self._under_way += 1
         self.trips += 1
         self.pages += len(batch)
-        trip = self._submit([waiting.page for waiting in batch])
         trip.add_done_callback(lambda done: self._returned(batch, done))
 
     def _returned(self, batch: list[_Waiting], trip: asyncio.Future[list[Processed]]) -> None:

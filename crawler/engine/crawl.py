@@ -14,7 +14,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic
@@ -34,7 +34,7 @@ from crawler.engine.snapshot import Snapshot, snapshot_of
 from crawler.engine.summarize import summarize
 from crawler.engine.summary import Summary, write_summary
 from crawler.engine.workers import Workers
-from crawler.errors import ConfigError, ExitCode, Problem, StateError
+from crawler.errors import ConfigError, ExitCode, Problem, StateError, WorkersError
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.politeness import HostClock
@@ -42,7 +42,7 @@ from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Seeds
 from crawler.store.store import Listener, Opened, Store
-from pipelines.errors import WorkerCrashed
+from pipelines.errors import PoolBroken, WorkerCrashed
 from pipelines.page import Page
 from pipelines.stages.query import query_rules
 from pipelines.stream import BROKEN_TRIPS, Batcher, ByteBudget
@@ -110,7 +110,10 @@ class Crawl:
             await self._stack.aclose()
 
     async def run(self) -> Summary:
-        """Crawl to the end. Raises ConfigError, StateError; a bug in here passes as it is. Cancelling it is safe."""
+        """Crawl to the end. Cancelling it is safe.
+
+        Raises ConfigError, StateError, WorkersError; a bug in here passes as it is.
+        """
         return await self._run(keep_lines=False)
 
     def __aiter__(self) -> Self:
@@ -203,7 +206,11 @@ class Crawl:
             assert self._stop_code is not None, "nobody else cancels it"
             complete = False
         except ExceptionGroup as group:
-            raise (self._store_error or _first(group)) from group
+            error = self._store_error or _first(group)
+            if isinstance(error, PoolBroken | BrokenExecutor):
+                text = f"the workers cannot go on: {error}; what was recorded is intact"
+                raise WorkersError(f"{text}, and the same command goes on from there") from error
+            raise error from group
         finally:
             if self._drain is not None:
                 self._drain.cancel()

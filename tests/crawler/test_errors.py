@@ -2,7 +2,7 @@
 
 import pytest
 
-from crawler.errors import ConfigError, CrawlError, ExitCode, LockedError, Problem, StateError
+from crawler.errors import ConfigError, CrawlError, ExitCode, LockedError, Problem, StateError, WorkersError
 
 
 def test_exit_codes_are_the_documented_numbers() -> None:
@@ -14,7 +14,7 @@ def test_exit_codes_are_the_documented_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(CrawlError("x"), 1), (ConfigError([]), 2), (LockedError("x"), 5), (StateError("x"), 6)],
+    [(CrawlError("x"), 1), (ConfigError([]), 2), (LockedError("x"), 5), (StateError("x"), 6), (WorkersError("x"), 1)],
 )
 def test_each_error_knows_its_exit_code(error: CrawlError, code: int) -> None:
     assert error.exit_code == code

@@ -14,6 +14,12 @@ def die(doc: Document) -> None:
         os._exit(3)
 
 
+def die_always(doc: Document) -> None:
+    """Take the worker along on every page but the seed."""
+    if doc.page.depth:
+        os._exit(5)
+
+
 def hang(doc: Document) -> None:
     """Never come back from that page."""
     if doc.page.url.endswith(EVIL):

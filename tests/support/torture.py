@@ -40,8 +40,8 @@ class Reference:
 
 
 class Killer:
-    """Chooses when to kill, log-uniform, so that short phases are met as well: over all of a run, or of what follows
-    the start, which takes most of the time of a small crawl."""
+    """Chooses when to kill: log-uniform over a run, which meets the short phases of its start, or uniform over what
+    follows the start, where the commits are."""
 
     def __init__(self, seed: int, reference: Reference) -> None:
         self._random = random.Random(seed)
@@ -50,8 +50,9 @@ class Killer:
 
     def delay(self) -> float:
         """Return seconds after the start of the process."""
-        after = self._start * self._random.uniform(0.8, 1.1) if self._random.random() < 0.6 else 0.0
-        return after + exp(self._random.uniform(log(0.005), log(max(0.01, self._run - after))))
+        if self._random.random() < 0.4:
+            return exp(self._random.uniform(log(0.005), log(self._run)))
+        return self._random.uniform(self._start, self._run)
 
 
 class Torture:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from crawler import Config, Crawl
-from crawler.errors import ExitCode
+from crawler.errors import ExitCode, WorkersError
 from crawler.frontier.coded import decoded
 from pipelines.errors import WorkerCrashed
 from tests.support.crash_jobs import TABLES, Site
@@ -68,6 +68,30 @@ async def test_workers_that_die_all_the_time_lose_no_page(
     assert lines(tmp_path / "out", "errors") == []
     expected = Counter(page.url for page in plain_site.demo.expected().pages())
     assert Counter(line["url"] for line in lines(tmp_path / "out")) == expected
+
+
+async def test_workers_that_cannot_live_end_the_run_with_what_was_recorded(plain_site: Site, tmp_path: Path) -> None:
+    before = Belongings()
+    tables = {"parse": {"stages": ["tests.support.hostile_stages:die_always"]}}
+    with pytest.raises(WorkersError, match=r"workers cannot go on.*same command goes on") as caught:
+        async with Crawl(config_for(plain_site, tmp_path / "out", tables)) as crawl:
+            await crawl.run()
+    assert caught.value.exit_code == ExitCode.INTERNAL
+    before.assert_same()
+    async with Crawl(config_for(plain_site, tmp_path / "out")) as crawl:
+        summary = await crawl.run()
+    assert summary.done + summary.failed == 120
+    assert summary.adds_up()
+
+
+async def test_an_executor_that_was_closed_is_reported_and_waited_for_by_nobody(
+    plain_site: Site, tmp_path: Path
+) -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        async with asyncio.timeout(10), Crawl(config_for(plain_site, tmp_path / "out"), executor=executor) as crawl:
+            await crawl.run()
 
 
 class Breaking(ThreadPoolExecutor):
