@@ -102,7 +102,7 @@ class Batcher:
                 self._send(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        share = -(-len(self._queue) // (self._slots - self._under_way))
+        share = -(-len(self._queue) // self._slots)  # not all that waits: the last trips of a crawl should end together
         batch = [self._queue.popleft()]
         size = len(batch[0].page.body)
         for _ in range(min(share, self._max_pages) - 1):
