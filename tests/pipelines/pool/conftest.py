@@ -46,7 +46,7 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def _more(now: tuple[int, set[int], set[str]], before: tuple[int, set[int], set[str]]) -> str:
-    """Return what there is now that there was not before, for a person; fewer is fine: an earlier test's may have gone."""
+    """Return what there is now that there was not before; fewer is fine: an earlier test may have left it."""
     descriptors = max(0, now[0] - before[0])
     children, threads = now[1] - before[1], now[2] - before[2]
     return f"{descriptors} descriptors, {children}, {threads}" if descriptors or children or threads else ""
