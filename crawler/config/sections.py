@@ -257,7 +257,7 @@ class Cpu(Section):
         default=64 * 1024**2, description="Bodies that wait for a worker, in all; when full, fetching pauses."
     )
     nice: Annotated[Natural, Field(le=19)] = Field(
-        default=5, description="Niceness of the workers, 0 to 19, so that parsing does not hold up the network."
+        default=2, description="Niceness of the workers, 0 to 19, so that parsing does not hold up the network."
     )
 
 
