@@ -254,7 +254,7 @@ class Cpu(Section):
         default=2 * 1024**2, description="Most bytes sent to a worker at once; one larger page goes alone."
     )
     queue_bytes: Size = Field(
-        default=64 * 1024**2, description="Bodies that wait for a worker, in all; when full, fetching pauses."
+        default=32 * 1024**2, description="Bodies that wait for a worker, in all; when full, fetching pauses."
     )
     nice: Annotated[Natural, Field(le=19)] = Field(
         default=2, description="Niceness of the workers, 0 to 19, so that parsing does not hold up the network."
