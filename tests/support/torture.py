@@ -88,6 +88,8 @@ class Torture:
                 assert code == COMPLETE, f"exit code {code}: {self.job.complaints()}"
                 return
             self.kills += 1
+            if self.kills % 100 == 0:
+                print(f"{self.kills} kills", flush=True)
             after = check_state(self.job)
             self.phases[_phase(before, after)] += 1
             for name in ("discovered", "done", "redirected", "failed", "skipped"):
