@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     signals = Signals()
     if argv is None:
+        gc.disable()  # nothing dies while the program loads; _settle_memory turns it on again
         _occupy_standard_descriptors()
         signals.install()
         code = _guarded(sys.argv[1:], signals)
@@ -73,13 +74,19 @@ def _guarded(arguments: list[str], signals: Signals) -> int:
         _complain(exc)
         return exc.exit_code
     except Stopped as exc:
-        _err().line(f"crawl: {signals.name} before the crawl began; nothing was changed")
-        return exc.code
+        return _stopped(signals, exc.code)
     except SystemExit as exc:  # argparse: --help, --version, wrong arguments
         return exc.code if isinstance(exc.code, int) else ExitCode.USAGE
     except Exception:  # noqa: BLE001  # the outermost boundary: a bug, told with its traceback, safe for a terminal
+        if signals.stopped_the_start and signals.code is not None:
+            return _stopped(signals, signals.code)  # `Stopped`, wrapped by what it went through
         _confess()
         return ExitCode.INTERNAL
+
+
+def _stopped(signals: Signals, code: ExitCode) -> int:
+    _err().line(f"crawl: {signals.name} before the crawl began; nothing was changed")
+    return code
 
 
 def _complain(error: CrawlError) -> None:
@@ -168,7 +175,6 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def _crawl(arguments: list[str], signals: Signals) -> int:
-    gc.disable()  # nothing dies while the program loads; _settle_memory turns it on again
     options = _parser().parse_args(arguments)
     overrides = [*options.overrides, *_shorthands(options)]
     config = _load(options.config, overrides, quiet=options.quiet)
@@ -243,8 +249,11 @@ def _run(config: Config, workers: Workers, options: argparse.Namespace, signals:
 def _settle_memory() -> None:
     """Keep the collector from looking at the 80,000 objects that the imports left, and from looking too often.
 
-    A full collection over them takes 20 ms, in which the event loop stands still.
+    A full collection over them takes 20 ms, in which the event loop stands still. Within another program the collector
+    is that program's.
     """
+    if gc.isenabled():
+        return
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     gc.enable()

@@ -66,6 +66,15 @@ class Signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._received)
 
+    @property
+    def stopped_the_start(self) -> bool:
+        """Whether a signal came while nothing was under way yet.
+
+        What then ends the start may look like a bug: the interpreter wraps what is raised in a `__set_name__`, say, in
+        an error of its own (RuntimeError, before Python 3.12), and a library may catch `BaseException`.
+        """
+        return self.code is not None and self._tell is None
+
     def hold(self) -> None:
         """From now on a signal is only noted."""
         self._tell = _note

@@ -147,6 +147,24 @@ def test_signals_at_any_instant_of_the_start_leave_nothing_behind(make_job: Make
     assert job.summary()["done"] == 300
 
 
+def test_a_signal_that_a_library_wraps_while_loading_is_no_bug(make_job: MakeJob, slow_site: Site) -> None:
+    wrapping = """
+import os, signal
+import crawler.config
+class Attribute:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+def load(*args):
+    try:
+        type("Model", (), {"field": Attribute()})
+    except BaseException as exc:
+        raise RuntimeError("Error calling __set_name__") from exc
+crawler.config.load = load
+"""
+    ran = end_of(make_job(slow_site).start(sabotage=wrapping))
+    assert (ran.code, ran.err) == (143, "crawl: SIGTERM before the crawl began; nothing was changed\n")
+
+
 def _handles(pid: int) -> bool:
     """Return whether the process catches SIGTERM, which the interpreter by itself does not (proc(5), SigCgt)."""
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123  # a line of /proc
