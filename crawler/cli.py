@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from crawler import __version__
 from crawler.errors import ConfigError, CrawlError, ExitCode
+from crawler.malloc import one_arena
 from crawler.progress.codes import MEANING
 from crawler.progress.output import Output
 from crawler.progress.text import printable
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     if argv is None:
         gc.disable()  # nothing dies while the program loads; _settle_memory turns it on again
+        one_arena()
         _occupy_standard_descriptors()
         signals.install()
         code = _guarded(sys.argv[1:], signals)

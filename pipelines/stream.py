@@ -59,12 +59,22 @@ class _Waiting:
 class Batcher:
     """Sends pages to an executor in batches and gives each its own result. One event loop; owns no executor."""
 
-    def __init__(self, submit: Submit, *, slots: int, max_pages: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        *,
+        slots: int,
+        max_pages: int,
+        max_bytes: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """`submit` starts one trip; at most `slots` are under way, each with at most `max_pages` and `max_bytes`.
 
-        A single page larger than `max_bytes` travels alone.
+        A single page larger than `max_bytes` travels alone. While `wanted` says no, because whoever takes the results
+        has enough of them, no trip starts; call `resume` when it says yes again.
         """
         self._submit = submit
+        self._wanted = wanted
         self._slots = slots
         self._max_pages = max_pages
         self._max_bytes = max_bytes
@@ -93,9 +103,13 @@ class Batcher:
             loop.call_soon(self._pump)
         return waiting.future
 
+    def resume(self) -> None:
+        """Send what waits; needed only after `wanted` has said no."""
+        self._pump()
+
     def _pump(self) -> None:
         self._pump_due = False
-        while self._under_way < self._slots and (self._alone or self._queue):
+        while self._under_way < self._slots and (self._alone or self._queue) and self._wanted():
             batch = [self._alone.popleft()] if self._alone else self._next_batch()
             batch = [waiting for waiting in batch if not waiting.future.done()]
             if batch:

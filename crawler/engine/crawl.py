@@ -27,6 +27,7 @@ from crawler.config import Config
 from crawler.engine import assemble
 from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
+from crawler.engine.held import Held
 from crawler.engine.lag import LagMeter
 from crawler.engine.loop import Engine
 from crawler.engine.parts import Parts
@@ -40,12 +41,12 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.politeness import HostClock
 from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
-from crawler.store.group import Applied, Seeds
+from crawler.store.group import Applied, Committed, Seeds
 from crawler.store.store import Listener, Opened, Store
 from pipelines.errors import PoolBroken, WorkerCrashed
 from pipelines.page import Page
 from pipelines.stages.query import query_rules
-from pipelines.stream import BROKEN_TRIPS, Batcher, ByteBudget
+from pipelines.stream import BROKEN_TRIPS, Batcher
 from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
@@ -78,8 +79,8 @@ class Crawl:
         self._drain: asyncio.TimerHandle | None = None
         self._stop_code: ExitCode | None = None
         self._runner: asyncio.Task[Summary] | None = None  # only when iterated over
-        self._groups: asyncio.Queue[Applied | None] = asyncio.Queue()  # committed and not yet consumed
-        self._current: Applied | None = None
+        self._groups: asyncio.Queue[Committed | None] = asyncio.Queue()  # committed and not yet consumed
+        self._current: Committed | None = None
         self._lines: deque[bytes] = deque()  # of the current group
         self._store_error: Exception | None = None
         self._started = monotonic()
@@ -276,11 +277,13 @@ class Crawl:
             use_robots=config.politeness.robots,
         )
         spec = assemble.pipeline_spec(config, scope, key).dumps()
+        held = Held(config.cpu.queue_bytes)
         batcher = Batcher(
             partial(self._workers.process, spec),
             slots=2 * self._workers.count,
             max_pages=config.cpu.batch_pages,
             max_bytes=config.cpu.batch_bytes,
+            wanted=held.wants_results,
         )
         durable = config.output.durability == "full"
         parts = Parts(
@@ -292,7 +295,7 @@ class Crawl:
             fetcher=await stack.enter_async_context(Fetcher(assemble.fetch_options(config))),
             store=self._store,
             batcher=batcher,
-            budget=ByteBudget(config.cpu.queue_bytes),
+            held=held,
             decode=self._decode,
             bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
             clock=clock,
@@ -330,7 +333,7 @@ class Crawl:
         if self._engine is not None:
             self._engine.applied(applied)
 
-    def _committed(self, groups: Sequence[Applied]) -> None:
+    def _committed(self, groups: Sequence[Committed]) -> None:
         if self._engine is None:
             return
         if self._runner is None:

@@ -23,12 +23,10 @@ from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
 from crawler.frontier.scope import Scope
-from crawler.store.group import Applied, Failure, Recorded, Redirect, Retried, Seeds, Skip
+from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
 from pipelines.page import Page, Processed
 from pipelines.stream import LossCause, Lost
 from pipelines.url import CanonicalUrl
-
-PAGE_OVERHEAD = 2048  # bytes a page holds beside its body: headers, URL, bookkeeping
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +46,6 @@ class Engine:
         self._retries = RetryBudget()
         self._expected = 0  # groups put that may bring URLs before anything is pending
         self._open = 0  # pages handed out that have not come to an end yet
-        self._held: dict[int, int] = {}  # url id -> bytes of the budget, until its commit
         self._last_body: asyncio.Future[None] | None = None
         self.live = Live()
         self.stopping = False
@@ -109,25 +106,24 @@ class Engine:
         """Take what a group changed."""
         for item in applied.items:
             match item:
-                case Recorded(request) | Redirect(request) | Failure(request):
+                case Recorded(request, processed):
+                    self._open -= 1
+                    self._parts.held.applied(request.id, processed)
+                    self._frontier.settled(request)
+                case Redirect(request) | Failure(request):
                     self._open -= 1
                     self._frontier.settled(request)
                 case Skip(request):
                     self._frontier.settled(request)
                 case Seeds():
                     self._expected -= 1
+        self._parts.batcher.resume()
         self._frontier.add(applied.new, self._clock.now())
         self._wake.set()
 
-    def release(self, groups: list[Applied]) -> None:
+    def release(self, groups: list[Committed]) -> None:
         """Give back the memory that committed pages held."""
-        total = 0
-        for group in groups:
-            for item in group.items:
-                if isinstance(item, Recorded):
-                    total += self._held.pop(item.request.id, 0)
-        if total:
-            self._parts.budget.release(total)
+        self._parts.held.gone(page for group in groups for page in group.pages)
 
     # -- the scheduler
 
@@ -236,9 +232,7 @@ class Engine:
         try:
             outcome = await self._fetch(request)
             if isinstance(outcome, Fetched) and request.kind is Kind.PAGE:
-                size = len(outcome.page.body) + PAGE_OVERHEAD
-                await self._parts.budget.acquire(size)
-                self._held[request.id] = size
+                await self._parts.held.admit(request.id, len(outcome.page.body))
         finally:
             self._slots.release()
             self._wake.set()
@@ -289,7 +283,7 @@ class Engine:
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:
-            self._hold(request, len(result.line) + len(result.outlinks) + len(result.refused))
+            self._parts.held.finished(request.id, result)
             if self._parts.bodies is not None:
                 result = await self._keep_body(self._parts.bodies, result)
             self._store.put(Recorded(request, result, len(page.body)))
@@ -309,15 +303,8 @@ class Engine:
         mine.set_result(None)
         return result._replace(body=None)
 
-    def _hold(self, request: Request, size: int) -> None:
-        """Count memory that a page has come to hold since its admission; there is nothing to wait for any more."""
-        self._held[request.id] += size
-        self._parts.budget.add(size)
-
     def _give_up(self, request: Request, failure: Failure) -> None:
-        held = self._held.pop(request.id, 0)
-        if held:
-            self._parts.budget.release(held)
+        self._parts.held.gone([request.id])
         self._store.put(failure)
 
     def _redirected(self, request: Request, outcome: Redirected) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from crawler.config import Config
 from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
+from crawler.engine.held import Held
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.scope import Scope
 from crawler.store.store import Store
 from pipelines.page import Page
-from pipelines.stream import Batcher, ByteBudget
+from pipelines.stream import Batcher
 from pipelines.url import CanonicalUrl
 
 
@@ -42,7 +43,7 @@ class Parts:
     fetcher: Fetcher
     store: Store
     batcher: Batcher
-    budget: ByteBudget
+    held: Held
     decode: Callable[[Page], Awaitable[bytes | None]]
     bodies: BodyStore | None
     clock: Clock

@@ -86,3 +86,16 @@ class Applied:
     """How many more URLs (or fewer) wait beyond the depth limit."""
     lines: list[bytes] = field(default_factory=list)
     """The finished lines of pages, each without its newline: only kept when somebody reads them."""
+
+    def waiting(self) -> Committed:
+        """Return what has to be remembered of the group until its commit."""
+        return Committed([item.request.id for item in self.items if isinstance(item, Recorded)], self.lines)
+
+
+class Committed(NamedTuple):
+    """A group that is durable. It holds no more than this: a commit may take seconds, and thousands of pages wait."""
+
+    pages: list[int]
+    """Ids of the URLs that have their record now."""
+    lines: list[bytes]
+    """As in `Applied`."""

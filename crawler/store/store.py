@@ -20,7 +20,7 @@ from typing import TypeVar
 from crawler.errors import StateError
 from crawler.frontier.host import Row
 from crawler.store.database import STATE_FILE, open_database, refuse_lost_commits
-from crawler.store.group import Applied, Item, Recorded
+from crawler.store.group import Applied, Committed, Item, Recorded
 from crawler.store.ledger import Ledger
 from crawler.store.outputs import NAMES, Outputs
 from crawler.store.runs import begin_run, end_run, robots_row
@@ -60,7 +60,8 @@ class Listener:
     """What the engine wants to hear; always called in the event loop."""
 
     applied: Callable[[Applied], None]
-    committed: Callable[[list[Applied]], None]
+    committed: Callable[[list[Committed]], None]
+    """In the order in which they were applied."""
     failed: Callable[[Exception], None]
     """Nothing can be kept any more; called once, with a StateError unless it is a bug."""
 
@@ -87,7 +88,7 @@ class Store:
         self._outputs: Outputs
         self._db: sqlite3.Connection
         self._run_id = 0
-        self._uncommitted: list[Applied] = []
+        self._uncommitted: list[Committed] = []
         self._due = 0.0
         self._error: Exception | None = None
         self._closed = asyncio.Event()
@@ -244,12 +245,16 @@ class Store:
                 applied = self._ledger.apply(group)
                 if not self._uncommitted:
                     self._due = time.monotonic() + self._options.commit_interval
-                self._uncommitted.append(applied)
+                self._uncommitted.append(applied.waiting())
                 self._loop.call_soon_threadsafe(self._listener.applied, applied)
-            if self._uncommitted and (time.monotonic() >= self._due or self._outputs.pending_bytes >= COMMIT_BYTES):
-                self._commit()
+                self._commit_if_due()  # what gathered during a slow commit may take longer than the next one's time
+            self._commit_if_due()
         except Exception as exc:  # noqa: BLE001  # the listener ends the run with it
             self._fail(exc)
+
+    def _commit_if_due(self) -> None:
+        if self._uncommitted and (time.monotonic() >= self._due or self._outputs.pending_bytes >= COMMIT_BYTES):
+            self._commit()
 
     def _commit(self) -> None:
         self._ledger.commit()

@@ -63,6 +63,24 @@ async def test_a_page_alone_goes_at_once() -> None:
     assert future.result() == result_of(a_page(1))
 
 
+async def test_no_trip_starts_while_nobody_wants_results() -> None:
+    executor = Executor()
+    wanted = False
+    batcher = Batcher(executor.submit, slots=2, max_pages=64, max_bytes=10_000, wanted=lambda: wanted)
+    futures = [batcher.process(a_page(number)) for number in (1, 2)]
+    await turns()
+    assert (executor.open, batcher.waiting) == ([], 2)
+    wanted = True
+    batcher.resume()
+    assert executor.open == [[1], [2]]
+    wanted = False
+    batcher.process(a_page(3))
+    executor.answer(0)
+    await turns()
+    assert futures[0].done()
+    assert executor.open == [[2]], "a trip that returns starts no other"
+
+
 async def test_pages_gather_while_all_slots_are_busy_and_share_the_next_trips() -> None:
     executor = Executor()
     batcher = Batcher(executor.submit, slots=2, max_pages=64, max_bytes=10_000)

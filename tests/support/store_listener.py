@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from crawler.frontier.request import Request
-from crawler.store.group import Applied, Item, Recorded, Seeds
+from crawler.store.group import Applied, Committed, Item, Recorded, Seeds
 from crawler.store.store import Listener, Opened, Store, StoreOptions
 from pipelines.url import CanonicalUrl
 from tests.support.store_model import Link, link, processed
@@ -28,6 +28,7 @@ class Heard:
         self.directory = directory
         self.applied: list[Applied] = []
         self.committed: list[Item] = []
+        self._groups = 0
         self.failures: list[BaseException] = []
 
     @classmethod
@@ -42,9 +43,12 @@ class Heard:
         """Return what writes down here what a store says."""
         return Listener(applied=self.applied.append, committed=self._commit, failed=self.failures.append)
 
-    def _commit(self, groups: list[Applied]) -> None:
+    def _commit(self, groups: list[Committed]) -> None:
         for group in groups:
-            self.committed += group.items
+            items = self.applied[self._groups].items
+            assert group.pages == [item.request.id for item in items if isinstance(item, Recorded)]
+            self.committed += items
+            self._groups += 1
 
     def rows(self) -> dict[str, Request]:
         """Return a request for every URL heard of as new."""

@@ -46,6 +46,27 @@ async def test_much_output_is_committed_before_its_time(open_store: OpenStore, m
     await heard.until(lambda: bool(heard.committed))
 
 
+async def test_what_gathered_meanwhile_is_committed_portion_by_portion(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow commit lets thousands of pages gather; they must not all wait for the last of them."""
+    monkeypatch.setattr("crawler.store.store.PORTION_BYTES", 0)
+    commits: list[int] = []
+    heard = await open_store(commit_interval=0.0)
+    requests = await heard.seed(*range(8))
+    commit = heard.store._ledger.commit
+
+    def counted() -> None:
+        commits.append(len(heard.store._uncommitted))
+        commit()
+
+    monkeypatch.setattr(heard.store._ledger, "commit", counted)
+    for request in requests:  # all in one turn of the loop
+        heard.put_page(request, link(100 + request.id))
+    await heard.store.flush()
+    assert commits[:8] == [1] * 8
+
+
 async def test_an_answer_is_never_newer_or_older_than_what_was_heard(open_store: OpenStore) -> None:
     """The frontier counts on it: a URL in flight is not handed to it again, and none falls between two answers."""
     heard = await open_store()
