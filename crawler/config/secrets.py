@@ -8,12 +8,10 @@ keys that may hold a secret are looked at (headers, cookies and basic_auth of an
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pydantic import SecretStr
-
 from crawler.config.parsed import Finding, KeyPath, Source
+from crawler.config.secret import SecretStr
 from crawler.config.web import is_secret_name
 
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -117,7 +115,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _read(name: str, source: Source) -> str:
-    path = source.base / Path(name).expanduser()
+    path = source.locate(name)
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):

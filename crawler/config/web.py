@@ -5,10 +5,10 @@ import re
 from typing import Annotated, Any, Final
 
 from ada_url import URL
-from pydantic import SecretStr
 
 from crawler.config.kinds import SECRET_SCHEMA, read_text
 from crawler.config.parsed import Parsed, Source, refuse
+from crawler.config.secret import SecretStr
 from pipelines.url import CanonicalUrl, canonicalize, host_of, origin_of
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
@@ -168,11 +168,9 @@ Domain = Annotated[str, Parsed(_read_domain, "domain", {"type": "string", "examp
 OriginUrl = Annotated[str, Parsed(_read_origin, "origin", {"type": "string", "examples": ["https://example.org"]})]
 Proxy = Annotated[
     SecretStr,
-    Parsed(_read_proxy, "proxy URL", SECRET_SCHEMA, _show_proxy, is_plain=False),
+    Parsed(_read_proxy, "proxy URL", SECRET_SCHEMA, _show_proxy),
 ]
-Cidr = Annotated[
-    Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]}, is_plain=False)
-]
+Cidr = Annotated[Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]})]
 HeaderName = Annotated[str, Parsed(_read_header_name, "header name", {"type": "string"})]
 RecordedHeader = Annotated[str, Parsed(_read_recorded_header, "header name", {"type": "string"})]
 StageName = Annotated[str, Parsed(_read_stage, "module:function", {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"})]
