@@ -73,6 +73,8 @@ def show_value(value: object) -> str:
             text = "true" if value else "false"
         case str():
             text = json.dumps(value, ensure_ascii=not value.isprintable())
+        case int() if value.bit_length() > 256:  # hexadecimal in the file; Python writes no number of 4,300 digits
+            text = f"a number of {value.bit_length()} bits"
         case dict():
             text = "a table"
         case list() | tuple():

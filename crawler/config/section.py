@@ -84,15 +84,16 @@ class Reader:
         values: dict[str, Any] = {}
         left = dict(raw)
         for field in fields_of(model):
-            inside = (*path, field.name)
             name = self._name(field, left)
             if name is not None:
-                values[field.attribute] = self._value(field.annotation, left.pop(name), inside)
+                values[field.attribute] = self._value(field.annotation, left.pop(name), (*path, name))
             elif field.is_required():
-                values[field.attribute] = self._missing(field, inside)
+                values[field.attribute] = self._missing(field, (*path, field.name))
         for name in left:
-            rule = UNKNOWN_KEY if isinstance(name, str) else "expected a key that is text"
-            self.findings.append(Finding((*path, _part(name)), rule))
+            if isinstance(name, str):
+                self.findings.append(Finding((*path, name), UNKNOWN_KEY))
+            else:
+                self._refuse((*path, _part(name)), "expected a key that is text", name)
         return self._made(model, values, path) if len(self.findings) == before else None
 
     def _name(self, field: Field, raw: Mapping[str, Any]) -> str | None:
@@ -151,7 +152,8 @@ class Reader:
         read = {}
         for name, item in raw.items():
             inside = (*path, _part(name))
-            read[self._value(key, name, inside)] = self._value(value, item, inside)
+            known = self._value(key, name, inside)
+            read[known] = self._value(value, item, inside)
         return read
 
     def _plain(self, annotation: Any, raw: Any, path: KeyPath) -> Any:
