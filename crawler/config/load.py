@@ -33,7 +33,7 @@ def loads(
     """Return the config of a TOML text; `name` stands in messages, relative paths start from `base` (default: here)."""
     raw = _parse(text, name)
     overridden, misplaced = command_line.apply(raw, overrides)
-    source = Source(base=Path(base) if base is not None else Path.cwd(), name=name)
+    source = Source(base=Path(base) if base is not None else Path.cwd())
     unresolved = secrets.resolve(raw, source, os.environ)
     reader = Reader(source)
     config: Config | None = reader.section(Config, raw, ())

@@ -24,8 +24,6 @@ class Source(Struct, frozen=True, eq=False):
 
     base: Path | None = None
     """Folder that relative paths start from; None for the current one."""
-    name: str = ""
-    """The file as the user named it; empty for values from Python."""
     is_text: bool = True
     """A person wrote the values in TOML: sizes and times must carry their unit, keys have the names of the file."""
     warnings: list[str] = []  # each struct gets its own
