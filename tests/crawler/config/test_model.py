@@ -185,8 +185,8 @@ def test_the_user_agent_names_the_product_and_a_page() -> None:
 
 def test_reading_a_config_loads_neither_the_network_nor_the_suffix_list() -> None:
     """A crawl of a second must not spend a tenth of it on its settings; the list is read only where domains are."""
-    heavy = ("ssl", "asyncio", "aiohttp", "rich", "publicsuffixlist", "sqlite3")
-    heavy += ("difflib", "importlib.metadata", "json", "crawler.config.problems")
+    heavy = ["ssl", "asyncio", "aiohttp", "rich", "publicsuffixlist", "sqlite3"]
+    heavy += ["difflib", "importlib.metadata", "json", "crawler.config.problems"]
     code = (
         "import sys; from crawler.config import loads; loads('[job]\\nseeds=[\"http://127.0.0.1/\"]');"
         f"print([name for name in {heavy} if name in sys.modules])"
