@@ -38,7 +38,7 @@ torture: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py
-	$(BIN)/python benchmarks/pool_overhead.py
+	$(BIN)/python benchmarks/pools.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
