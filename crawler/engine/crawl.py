@@ -276,10 +276,10 @@ class Crawl:
             pending=opened.counters.get("pending", 0),
             use_robots=config.politeness.robots,
         )
-        spec = assemble.pipeline_spec(config, scope, key).dumps()
+        spec = assemble.pipeline_spec(config, scope, key)
         held = Held(config.cpu.queue_bytes)
         batcher = Batcher(
-            partial(self._workers.process, spec),
+            partial(self._workers.process, spec.dumps()),
             slots=2 * self._workers.count,
             max_pages=config.cpu.batch_pages,
             max_bytes=config.cpu.batch_bytes,
@@ -299,6 +299,7 @@ class Crawl:
             judge=partial(self._workers.judge, scope),
             decode=self._decode,
             bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
+            quarantine=assemble.quarantine(config, spec, scope.rules),
             clock=clock,
         )
         return Engine(parts)

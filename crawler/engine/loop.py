@@ -279,7 +279,9 @@ class Engine:
             self.live.processing -= 1
         if isinstance(result, Lost):
             reason = Reason.PARSE_TIMEOUT if result.cause is LossCause.TIMEOUT else Reason.PARSE_CRASH
-            self._give_up(request, Failure(request, reason, result.detail, page.status))
+            case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
+            kept = f"; look at it with: crawl repro {case}" if case else ""
+            self._give_up(request, Failure(request, reason, result.detail + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:

@@ -13,6 +13,7 @@ from crawler.engine.held import Held
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.scope import Admitted, Scope
+from crawler.quarantine.keeper import Quarantine
 from crawler.store.store import Store
 from pipelines.page import Page
 from pipelines.stream import Batcher
@@ -48,4 +49,5 @@ class Parts:
     held: Held
     decode: Callable[[Page], Awaitable[bytes | None]]
     bodies: BodyStore | None
+    quarantine: Quarantine
     clock: Clock

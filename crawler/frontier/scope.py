@@ -88,6 +88,11 @@ class Scope:
         self._origins: dict[str, Admitted | str] = {}
 
     @property
+    def rules(self) -> ScopeRules:
+        """What it was made from."""
+        return self._rules
+
+    @property
     def has_patterns(self) -> bool:
         """Whether it runs regular expressions of the user, which may take any time."""
         return self._has_patterns
