@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +58,9 @@ class Case(NamedTuple):
 
 def environment() -> dict[str, str]:
     """Return the versions of all that works on a page, and the machine's kind."""
+    import platform  # only here: no crawl without a broken worker pays for these
+    from importlib import metadata
+
     found = {"python": sys.version.split()[0], "platform": platform.platform(), "machine": platform.machine()}
     for name in _LIBRARIES:
         try:
