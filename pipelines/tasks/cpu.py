@@ -1,0 +1,54 @@
+"""Where `run_cpu` goes: a pool of the manager's own, made when first needed, or one that was given and stays open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from pipelines.pool.pool import WorkerPool
+
+T = TypeVar("T")
+
+
+class Submits(Protocol):
+    """A `WorkerPool`, a backend of `pipelines.backends`, or any `concurrent.futures.Executor`."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run `fn(*args, **kwargs)` somewhere else."""
+
+
+class CpuWork:
+    """Runs functions off the loop. Owns the pool it made; a pool that was given belongs to whoever made it."""
+
+    def __init__(self, pool: Submits | None, *, workers: int | None, name: str) -> None:
+        self._given = pool
+        self._own: WorkerPool | None = None
+        self._workers, self._name = workers, name
+
+    def open(self) -> Submits:
+        """Return the pool; makes and warms it when there is none."""
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = WorkerPool(self._workers, name=f"{self._name}-pool")
+            self._own.start()
+        return self._own
+
+    async def run(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run `func(*args, **kwargs)` in the pool and return its result."""
+        return await _run_in(self.open(), func, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Kill what still runs and close the pool, unless it was given."""
+        pool, self._own = self._own, None
+        if pool is not None:
+            await pool.aclose(timeout=0.0)
+
+
+async def _run_in(pool: Submits, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """Await a submission. Cancelled: what waits is withdrawn; what runs ends with the pool."""
+    call = partial(func, **kwargs) if kwargs else func  # a keyword of `func` must not be taken for one of `submit`
+    return await asyncio.wrap_future(pool.submit(call, *args))
