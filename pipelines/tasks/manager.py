@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from pipelines.tasks.cpu import CpuWork, Submits
 from pipelines.tasks.options import Startup, TaskFunction, check_function, declared, name_of
@@ -18,6 +18,8 @@ from pipelines.tasks.status import StopReport, TaskStatus
 from pipelines.tasks.supervised import OnFailure, Supervised
 
 F = TypeVar("F", bound=TaskFunction)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BackgroundTaskManager:
@@ -90,6 +92,15 @@ class BackgroundTaskManager:
     def status(self) -> dict[str, TaskStatus]:
         """Return every task's state, restarts and last error, by name; after a stop, as it left them."""
         return {name: task.status() for name, task in self._tasks.items()}
+
+    async def run_cpu(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `func(*args, **kwargs)` in the pool of the tasks, for endpoints and other code; see TaskContext.run_cpu.
+
+        Makes the pool if there is none yet. Raises RuntimeError when the manager does not run.
+        """
+        if self._scope is None or self._shutdown is not None:
+            raise RuntimeError(f"run_cpu: {self.name} does not run; start it first")
+        return await self._cpu.run(func, *args, **kwargs)
 
     async def start(self) -> None:
         """Begin all tasks but the lazy ones, and return when those with `startup="wait"` are ready.

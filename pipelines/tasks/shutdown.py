@@ -34,6 +34,7 @@ class Shutdown:
         self._tasks = [task for task in tasks if task.is_alive]
         self._began = now
         self._left: list[_Ending] = []
+        self._given_up: set[str] = set()
         for task in self._tasks:
             timeout = task.options.shutdown_timeout
             share = task.ask_to_stop()
@@ -53,6 +54,7 @@ class Shutdown:
                 ending.until = max(ending.until, now + LAST_CHANCE_SECONDS)
                 ending.task.task.cancel()
             elif ending.until <= now:
+                self._given_up.add(ending.task.name)
                 ending.task.give_up()
         self._left = [ending for ending in self._left if ending.until > now]
         return min((end.until if end.is_cancelled else end.cancel_at for end in self._left), default=None)
@@ -75,8 +77,9 @@ class Shutdown:
     def report(self, now: float) -> StopReport:
         """Return how it went."""
         ends: dict[State, list[str]] = {state: [] for state in State}
-        for task in self._tasks:
-            ends[task.status().state].append(task.name)
+        for task in self._tasks:  # one that was given up stays so, even if it ended a moment later
+            state = State.STRAGGLER if task.name in self._given_up else task.status().state
+            ends[state].append(task.name)
         report = StopReport(
             ended=tuple(ends[State.FINISHED]),
             cancelled=tuple(ends[State.STOPPED]),

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipelines.errors import WorkerCrashed
 from pipelines.pool.pool import WorkerPool
 from pipelines.tasks import BackgroundTaskManager, NotCpuBound, State, TaskContext, task
@@ -168,3 +170,18 @@ async def test_a_second_start_makes_a_new_pool(manage: Manage) -> None:
         async with manager:
             pass
     assert len(set(pids)) == 2
+
+
+async def test_endpoints_use_the_same_pool(manage: Manage) -> None:
+    @task(cpu_bound=True, startup="wait")
+    async def computes(context: TaskContext) -> None:
+        pids.append(await context.run_cpu(os.getpid))
+
+    pids: list[int] = []
+    manager = manage(computes, workers=1)
+    with pytest.raises(RuntimeError, match="does not run"):
+        await manager.run_cpu(os.getpid)
+    async with manager:
+        assert await manager.run_cpu(os.getpid) == pids[0]
+    with pytest.raises(RuntimeError, match="does not run"):
+        await manager.run_cpu(os.getpid)

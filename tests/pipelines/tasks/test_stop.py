@@ -148,6 +148,23 @@ async def test_stragglers_are_named_with_the_place_where_they_hang(caplog: pytes
         pass
 
 
+async def test_one_that_ends_when_it_is_given_up_is_a_straggler_all_the_same(manage: Manage) -> None:
+    @task(shutdown_timeout=0.1)
+    async def late(context: TaskContext) -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(FOREVER)
+            except asyncio.CancelledError:
+                pass  # twice: in time, and when it is given up
+
+    manager = manage(late)
+    await manager.start()
+    await let_begin()
+    report = await manager.stop()
+    assert (report.stragglers, report.ended) == (("late",), ())
+    assert manager.status()["late"].state is State.FINISHED
+
+
 async def test_all_stop_in_parallel_within_the_largest_timeout() -> None:
     many = [Stubborn(0.3) for _ in range(20)]
     manager = BackgroundTaskManager()
