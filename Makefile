@@ -34,11 +34,11 @@ pytest: $(INSTALLED)
 
 # A thousand kills of a crawl at random instants; CI runs thirty. Takes about an hour.
 torture: $(INSTALLED)
-	CRAWLMILL_KILLS=1000 $(BIN)/python -m pytest tests/crash -k kills
+	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kills or deaths"
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py
-	$(BIN)/python benchmarks/pool_overhead.py
+	$(BIN)/python benchmarks/pools.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.config import Config, load
+    from crawler.config import Config
+    from crawler.config.load import load
     from crawler.engine.crawl import Crawl
     from crawler.engine.run import run
     from crawler.engine.summary import Summary

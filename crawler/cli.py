@@ -40,6 +40,7 @@ commands:
   crawl CONFIG            crawl, or resume what was interrupted
   crawl check CONFIG      say whether the configuration can be used, without running it
   crawl demo              serve the demo site on loopback; --run COMMAND serves while COMMAND runs
+  crawl repro ID          run a page that broke its worker once more, and show where it ends
   crawl schema            print the JSON Schema of the configuration, for editors
 
 Progress goes to stderr, the result to stdout. Ctrl-C or SIGTERM drains: what is in flight may
@@ -323,6 +324,29 @@ def _demo(arguments: list[str]) -> int:
     return command.main(parser.parse_args(arguments), _say)
 
 
+def _repro(arguments: list[str]) -> int:
+    from crawler.quarantine import repro
+    from crawler.quarantine.case import CaseError
+
+    parser = argparse.ArgumentParser(
+        prog="crawl repro",
+        description="Run a page that killed or hung its worker once more, in a process of its own, and show what "
+        "happens. errors.jsonl names the ID. Exit code 0: it came to its end; 3: it did not.",
+    )
+    parser.add_argument("case", metavar="ID", help="a case in OUT/quarantine, or the path of one")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="job.out of the crawl [out]")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="time for the page [its cpu.page_timeout]")
+    options = parser.parse_args(arguments)
+    if options.timeout is not None and not 0 < options.timeout <= 3600:
+        parser.error(f"--timeout: expected seconds above 0 and up to 3600, got {options.timeout:g}")
+    try:
+        ended = repro.main(options.case, options.out, options.timeout, lambda line: _say(printable(line)))
+    except (CaseError, OSError) as exc:
+        _err().line(f"crawl repro: {printable(str(exc))}")
+        return ExitCode.USAGE
+    return ExitCode.COMPLETE if ended else ExitCode.FAILURES
+
+
 def _schema(arguments: list[str]) -> int:
     import json
 
@@ -335,4 +359,6 @@ def _schema(arguments: list[str]) -> int:
     return ExitCode.COMPLETE
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"check": _check, "demo": _demo, "schema": _schema}
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "check": _check, "demo": _demo, "repro": _repro, "schema": _schema,
+}  # fmt: skip

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, SecretStr, Strict
+from msgspec import Meta
 
 from crawler.config import units
 from crawler.config.parsed import Parsed, Source, refuse
+from crawler.config.secret import SecretStr
 
 MAX_PATTERN_CHARS: Final = 1000
 """Patterns run on every link, in an engine that backtracks. The cap keeps them readable; what one can still cost is
@@ -82,7 +83,7 @@ def _read_path(raw: Any, source: Source) -> Path:
     if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
         raise refuse("expected a path in quotes")
     try:
-        return source.base / Path(raw).expanduser()
+        return source.locate(raw)
     except RuntimeError:  # ~somebody who does not exist
         raise refuse("expected a path; its home directory is not known") from None
 
@@ -124,16 +125,16 @@ SECRET_SCHEMA: Final = {
     ]
 }
 
-Count = Annotated[int, Strict(), Field(ge=1, le=2**53)]
-Natural = Annotated[int, Strict(), Field(ge=0, le=2**53)]
-Switch = Annotated[bool, Strict()]
-Ratio = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+Natural = Annotated[int, Meta(ge=0, le=2**53)]
+Switch = bool
+Ratio = Annotated[float, Meta(ge=0, le=1)]
 Time = Annotated[float, _time(above_zero=True)]
 TimeOrZero = Annotated[float, _time(above_zero=False)]
 Size = Annotated[int, _size(above_zero=True)]
 SizeOrZero = Annotated[int, _size(above_zero=False)]
 Regex = Annotated[str, Parsed(_read_pattern, "regular expression", {"type": "string", "format": "regex"})]
-FilePath = Annotated[Path, Parsed(_read_path, "path", {"type": "string", "minLength": 1}, is_plain=False)]
+FilePath = Annotated[Path, Parsed(_read_path, "path", {"type": "string", "minLength": 1})]
 Text = Annotated[str, Parsed(read_text, "text", {"type": "string"})]
 Line = Annotated[str, Parsed(_read_line, "text", {"type": "string", "minLength": 1})]
-Secret = Annotated[SecretStr, Parsed(_read_secret, "secret", SECRET_SCHEMA, lambda _: "***", is_plain=False)]
+Secret = Annotated[SecretStr, Parsed(_read_secret, "secret", SECRET_SCHEMA, lambda _: "***")]

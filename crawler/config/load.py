@@ -4,22 +4,18 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from crawler.config import overrides as command_line
 from crawler.config import secrets
 from crawler.config.model import Config
-from crawler.config.parsed import KeyPath, Source
-from crawler.config.problems import Places, located, show_key
+from crawler.config.parsed import Source
+from crawler.config.section import Reader
 from crawler.errors import ConfigError, Problem
 
 MAX_FILE_BYTES: Final = 1024**2
-MAX_ROUNDS: Final = 3
-"""Rules between keys are only looked at when each key is right: so leave the wrong ones out and look again."""
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -36,23 +32,20 @@ def loads(
 ) -> Config:
     """Return the config of a TOML text; `name` stands in messages, relative paths start from `base` (default: here)."""
     raw = _parse(text, name)
-    overridden, problems = command_line.apply(raw, overrides)
+    overridden, misplaced = command_line.apply(raw, overrides)
+    source = Source(base=Path(base) if base is not None else Path.cwd())
+    unresolved = secrets.resolve(raw, source, os.environ)
+    reader = Reader(source)
+    config: Config | None = reader.section(Config, raw, ())
+    if config is not None and not misplaced and not unresolved:
+        return config
+    from crawler.config.diagnosis import diagnose, in_order
+    from crawler.config.problems import Places, problems_of
+
     places = Places(name, text, overridden)
-    source = Source(base=Path(base) if base is not None else Path.cwd(), name=name)
-    for finding in secrets.resolve(raw, source, os.environ):
-        problems.append(Problem(show_key(finding.path), finding.rule, None, finding.remedy, *places.of(finding.path)))
-    config, found = _validate(raw, source, places)
-    problems += found
-    if config is None or problems:
-        raise ConfigError(sorted(problems, key=lambda problem: _order(problem, name)))
-    return config
-
-
-def _order(problem: Problem, name: str) -> tuple[int, int]:
-    """Sort the command line first, then the file from top to bottom, then other files as they were read."""
-    if problem.source == name:
-        return 1, problem.line or 0
-    return (0, 0) if problem.source.startswith("--set") else (2, 0)
+    problems = [*misplaced, *problems_of(unresolved, Config, places)]
+    problems += diagnose(raw, source, reader.findings, places)
+    raise ConfigError(in_order(problems, name))
 
 
 def _read(path: Path, name: str) -> str:
@@ -100,41 +93,3 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         elif message.endswith(" (at end of document)"):
             line = text.count("\n") + 1
         raise ConfigError([Problem("", f"not valid TOML: {message}", source=name, line=line)]) from None
-
-
-def _validate(raw: dict[str, Any], source: Source, places: Places) -> tuple[Config | None, list[Problem]]:
-    """Return the config, or None with all that is wrong with it."""
-    problems: list[Problem] = []
-    left_out: set[KeyPath] = set()
-    for _ in range(MAX_ROUNDS):
-        try:
-            config = Config.model_validate(raw, context=source, by_alias=True, by_name=False)
-        except ValidationError as exc:
-            found = list(located(exc, Config, places))
-        else:
-            return (None if problems else config), problems
-        problems += (problem for paths, problem in found if not any(_touches(path, left_out) for path in paths))
-        wrong = {_prunable(paths[0]) for paths, _ in found}
-        if wrong <= left_out:
-            break
-        for path in wrong:
-            _leave_out(raw, path)
-        left_out |= wrong
-    return None, problems
-
-
-def _prunable(path: KeyPath) -> KeyPath:
-    """Return the key to leave out so that the rest is valid: a whole list, and all origins: indexes must not move."""
-    return path[:1] if path[0] == "origin" else path[:2]
-
-
-def _leave_out(raw: dict[str, Any], path: KeyPath) -> None:
-    table: Any = raw
-    for name in path[:-1]:
-        table = table.get(name)
-    if isinstance(table, dict):
-        table.pop(path[-1], None)
-
-
-def _touches(path: KeyPath, others: Iterable[KeyPath]) -> bool:
-    return any(path[: len(other)] == other[: len(path)] for other in others)

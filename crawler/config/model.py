@@ -6,13 +6,15 @@ with all of them.
 """
 
 from collections.abc import Iterator
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, model_validator
+from msgspec import field
+from msgspec.structs import force_setattr, replace
 
-from crawler.config.parsed import Finding, source_of
+from crawler.config.parsed import Finding, Source
 from crawler.config.resume import digest, scope_dump
-from crawler.config.section import Section
+from crawler.config.section import Section, assemble
 from crawler.config.sections import Cpu, Fetch, Job, Origin, Output, Parse, Politeness, Priority, Report, Scope, Url
 from crawler.config.tree import dump
 from crawler.config.units import format_size, format_time
@@ -28,15 +30,15 @@ _LIMITS = (
 """What a person set and a stronger limit makes void: harmless, but not what was meant."""
 
 
-def _absent(section: type[BaseModel]) -> Any:
+def _absent(section: type[Section]) -> Any:
     """Return the field of a table that may be left out; its defaults need no validation."""
-    return Field(default_factory=section.model_construct)
+    return field(default_factory=partial(assemble, section, {}))
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """Everything a crawl can be told. Immutable; safe to print, because secrets show as asterisks."""
 
-    job: Job = Field(default_factory=dict, validate_default=True)  # so that an absent table says that seeds are missing
+    job: Job
     scope: Scope = _absent(Scope)
     url: Url = _absent(Url)
     priority: Priority = _absent(Priority)
@@ -48,14 +50,11 @@ class Config(Section):
     output: Output = _absent(Output)
     report: Report = _absent(Report)
 
-    _warnings: tuple[str, ...] = PrivateAttr(default=())
+    _warnings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self, **sections: Any
-    ) -> None:  # tables and sections alike: Config(job={"seeds": [...]}, cpu=Cpu(workers=2))
-        super().__init__(**sections)
+    if TYPE_CHECKING:  # tables and sections alike: Config(job={"seeds": [...]}, cpu=Cpu(workers=2))
 
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
+        def __init__(self, **sections: Any) -> None: ...
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -98,13 +97,13 @@ class Config(Section):
                 )
             seen.add(origin.url)
 
-    @model_validator(mode="after")
-    def _complete(self, info: ValidationInfo) -> Self:
+    def complete(self, source: Source) -> Iterator[Finding]:
+        """Take the scope from the seeds where none is given, and note what looks wrong."""
+        yield from ()
         if not self.scope.hosts and not self.scope.domains:
             hosts = tuple(dict.fromkeys(map(host_of, self.job.seeds)))
-            self.__dict__["scope"] = self.scope.model_copy(update={"hosts": hosts})  # frozen for everybody else
-        self._warnings = (*source_of(info).warnings, *self._doubts())
-        return self
+            force_setattr(self, "scope", replace(self.scope, hosts=hosts))  # frozen for everybody else
+        force_setattr(self, "_warnings", (*source.warnings, *self._doubts()))
 
     def _is_in_scope(self, url: str) -> bool:
         host = host_of(url)
@@ -119,7 +118,7 @@ class Config(Section):
             yield f"job.seeds: {len(outside)} outside scope.hosts and scope.domains, the first is {outside[0]}"
         for section, key, other in _LIMITS:
             table = getattr(self, section)
-            if key in table.model_fields_set and getattr(table, key) > getattr(table, other):
+            if key in table.given and getattr(table, key) > getattr(table, other):
                 yield f"{section}.{key}: never comes into play, because it is above {section}.{other}"
         if self.job.max_time is not None and self.politeness.delay >= self.job.max_time:
             delay, most = format_time(self.politeness.delay), format_time(self.job.max_time)

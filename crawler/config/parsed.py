@@ -1,46 +1,50 @@
 """How a value of the config is read: one annotation that carries reader, JSON Schema and the way back to text.
 
-`Annotated[float, Parsed(read, ...)]` gives pydantic one validator function instead of a chain of them, which halves the
-time to build the model: a crawl of a second should not spend a tenth of it on its settings.
+`Annotated[float, Parsed(read, ...)]` says so for values that are written otherwise than they are kept: times, sizes,
+URLs. Numbers, switches and choices are plain types with bounds, which msgspec checks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from pydantic_core import PydanticCustomError, core_schema
+from msgspec import Meta, Struct
 
 from crawler.errors import Problem
 
 KeyPath = tuple[str | int, ...]
 """Where a value is in a parsed file: `("job", "seeds", 2)`."""
 
+UNKNOWN_KEY: Final = "unknown key"
+"""The rule of a key that no table has; where it is shown, the nearest known key is put beside it."""
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the values come from. Validators get it as pydantic's context; values from Python come without one."""
 
-    base: Path
-    """Folder that relative paths start from."""
-    name: str = ""
-    """The file as the user named it."""
+class Source(Struct, frozen=True, eq=False):
+    """Where the values come from, for those who read them."""
+
+    base: Path | None = None
+    """Folder that relative paths start from; None for the current one."""
     is_text: bool = True
-    """A person wrote the values in TOML: sizes and times must carry their unit."""
-    warnings: list[str] = field(default_factory=list)
-    """Filled by validators: what is allowed but looks wrong."""
+    """A person wrote the values in TOML: sizes and times must carry their unit, keys have the names of the file."""
+    warnings: list[str] = []  # each struct gets its own
+    """Filled by readers: what is allowed but looks wrong."""
+
+    def locate(self, path: str | Path) -> Path:
+        """Return where a path of the config leads; raise RuntimeError for the home of somebody who does not exist."""
+        return (Path.cwd() if self.base is None else self.base) / Path(path).expanduser()
 
 
-def source_of(info: Any) -> Source:
-    """Return the source of the value under validation."""
-    if isinstance(info.context, Source):
-        return info.context
-    return Source(base=Path.cwd(), is_text=False)
+class Refused(Exception):
+    """One value breaks a rule. Carries no value, which may be a secret."""
+
+    def __init__(self, rule: str, remedy: str, *, show: bool) -> None:
+        super().__init__(rule)
+        self.rule, self.remedy, self.show = rule, remedy, show
 
 
-def refuse(rule: str, remedy: str = "", *, show: bool = True) -> PydanticCustomError:
+def refuse(rule: str, remedy: str = "", *, show: bool = True) -> Refused:
     """Return the error for one value; `show=False` keeps the value itself out of the message."""
-    return PydanticCustomError("crawl_rule", "{rule}", {"rule": rule, "remedy": remedy, "show": show})
+    return Refused(rule, remedy, show=show)
 
 
 class Finding(NamedTuple):
@@ -53,20 +57,15 @@ class Finding(NamedTuple):
     """As it would be written in TOML; None where it may be a secret."""
     others: tuple[KeyPath, ...] = ()
     """The keys, seen from the same table, without which there is no problem."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong in the file that the key names, each with its line; these stand for the finding then."""
+
+    def inside(self, table: KeyPath) -> Self:
+        """Return the finding as seen from around the table."""
+        return self._replace(path=table + self.path, others=tuple(table + other for other in self.others))
 
 
-def refuse_all(findings: Sequence[Finding]) -> PydanticCustomError:
-    """Return one error of a table that stands for several."""
-    return PydanticCustomError("crawl_findings", "several problems", {"findings": findings})
-
-
-def refuse_file(key: str, problems: Sequence[Problem]) -> PydanticCustomError:
-    """Return one error for all that is wrong in the file that a key of a table names; each problem has its line."""
-    return PydanticCustomError("crawl_file", "several problems", {"key": key, "problems": problems})
-
-
-@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: typing puts annotations into sets
-class Parsed:
+class Parsed(Struct, frozen=True, eq=False):  # hashed by identity: typing puts annotations into sets
     """A kind of value read by a function `(raw, source) -> value` that raises `refuse(...)`."""
 
     read: Callable[[Any, Source], Any]
@@ -76,14 +75,8 @@ class Parsed:
     """JSON Schema of the form in the file."""
     show: Callable[[Any], Any] = str
     """From the value back to the form in the file, secrets hidden."""
-    is_plain: bool = True
-    """The value is text or a number; otherwise `model_dump_json` writes its `str()`."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            lambda raw, info: self.read(raw, source_of(info)),
-            serialization=None if self.is_plain else core_schema.to_string_ser_schema(when_used="json"),
-        )
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return dict(self.schema)
+def meaning(text: str) -> Meta:
+    """Return the annotation that says what a key means: one sentence for the reference and the JSON Schema."""
+    return Meta(description=text)

@@ -1,17 +1,22 @@
-"""From pydantic's errors to problems a person can act on: key, line, value, rule, remedy."""
+"""From findings to problems a person can act on: key, line, value, rule, remedy.
+
+Imported only where there is one.
+"""
 
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from msgspec import Meta, Struct
 
 from crawler.config.lines import lines_of
-from crawler.config.parsed import Finding, KeyPath
-from crawler.config.tree import keys
+from crawler.config.parsed import UNKNOWN_KEY, Finding, KeyPath
+from crawler.config.tree import bare, keys, parts
 from crawler.errors import Problem
 
 _SYNONYMS = {
@@ -25,24 +30,6 @@ _SYNONYMS = {
     "threads": "fetch.concurrency",
 }
 """What other crawlers call it, or what people try first, where the spelling alone would lead elsewhere."""
-
-_RULES = {
-    "int_type": "expected a whole number",
-    "int_from_float": "expected a whole number",
-    "float_type": "expected a number",
-    "finite_number": "expected a finite number",
-    "bool_type": "expected true or false",
-    "string_type": "expected text in quotes",
-    "string_too_short": "expected text that is not empty",
-    "tuple_type": "expected a list, in square brackets",
-    "mapping_type": "expected a table",
-    "dict_type": "expected a table",
-    "model_type": "expected a table",
-    "greater_than_equal": "expected a number of at least {ge}",
-    "less_than_equal": "expected a number of at most {le}",
-    "literal_error": "expected {expected}",
-    "missing": "this key is required",
-}
 
 
 @dataclass(frozen=True)
@@ -86,6 +73,8 @@ def show_value(value: object) -> str:
             text = "true" if value else "false"
         case str():
             text = json.dumps(value, ensure_ascii=not value.isprintable())
+        case int() if value.bit_length() > 256:  # hexadecimal in the file; Python writes no number of 4,300 digits
+            text = f"a number of {value.bit_length()} bits"
         case dict():
             text = "a table"
         case list() | tuple():
@@ -95,32 +84,43 @@ def show_value(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], places: Places | None = None) -> list[Problem]:
-    """Return one problem for each error. Carries no value that may be a secret."""
+def problems_of(findings: Iterable[Finding], model: type[Struct], places: Places | None = None) -> list[Problem]:
+    """Return the problems that findings in a table of `model` stand for. Carries no value that may be a secret."""
     places = places or Places()
-    return [problem for _, problem in located(error, model, places)]
+    return [problem for _, problem in located(findings, model, places)]
 
 
 def located(
-    error: ValidationError, model: type[BaseModel], places: Places
+    findings: Iterable[Finding], model: type[Struct], places: Places
 ) -> Iterator[tuple[Sequence[KeyPath], Problem]]:
     """Yield each problem with the paths of all keys it depends on, the one it is about first."""
-    for item in error.errors(include_url=False):
-        path: KeyPath = tuple(part for part in item["loc"] if part != "[key]")
-        context = item.get("ctx", {})
-        if item["type"] == "crawl_findings":
-            for finding in context["findings"]:
-                yield _placed(finding, path, places)
-        elif item["type"] == "crawl_file":
-            yield from (([(*path, context["key"])], problem) for problem in context["problems"])
-        elif item["type"] == "extra_forbidden":
-            yield [path], _unknown(path, model, places)
+    for finding in findings:
+        paths = [finding.path, *finding.others]
+        if finding.problems:
+            yield from ((paths, problem) for problem in finding.problems)
         else:
-            rule = context.get("rule") or _RULES.get(item["type"], "{msg}").format(msg=item["msg"], **context)
-            is_shown = context.get("show", True) and item["type"] != "missing" and not may_be_secret(path)
-            value = show_value(item["input"]) if is_shown else None
-            finding = Finding((), rule, context.get("remedy", ""), value)
-            yield _placed(finding, path, places)
+            yield paths, _placed(finding, model, places)
+
+
+def rule_of(annotation: Any, raw: Any) -> str:
+    """Return which rule of a number, a switch or a choice `raw` breaks; empty when none is known."""
+    form = bare(annotation)
+    if get_origin(form) is Literal:
+        *first, last = map(repr, get_args(form))
+        return f"expected {', '.join(first)} or {last}" if first else f"expected {last}"
+    if form is bool:
+        return "expected true or false"
+    if isinstance(raw, bool) or not isinstance(raw, int if form is int else int | float):
+        return "expected a whole number" if form is int else "expected a number"
+    if isinstance(raw, float) and not isfinite(raw):
+        return "expected a finite number"
+    bounds = [part for part in parts(annotation) if isinstance(part, Meta)]
+    for bound in bounds:
+        if bound.ge is not None and raw < bound.ge:
+            return f"expected a number of at least {bound.ge}"
+        if bound.le is not None and raw > bound.le:
+            return f"expected a number of at most {bound.le}"
+    return ""
 
 
 def may_be_secret(path: KeyPath) -> bool:
@@ -128,21 +128,15 @@ def may_be_secret(path: KeyPath) -> bool:
     return (path[0] == "origin" and path[-1] != "url") or path[:2] in (("fetch", "headers"), ("fetch", "proxy"))
 
 
-def _placed(finding: Finding, path: KeyPath, places: Places) -> tuple[Sequence[KeyPath], Problem]:
-    whole = path + finding.path
-    source, line = places.of(whole)
-    problem = Problem(show_key(whole), finding.rule, finding.value, finding.remedy, source, line)
-    return [whole, *(path + other for other in finding.others)], problem
+def _placed(finding: Finding, model: type[Struct], places: Places) -> Problem:
+    source, line = places.of(finding.path)
+    rule = finding.rule
+    if rule is UNKNOWN_KEY and (nearest := suggest(finding.path, model)):
+        rule = f'{rule}; did you mean "{nearest}"?'
+    return Problem(show_key(finding.path), rule, finding.value, finding.remedy, source, line)
 
 
-def _unknown(path: KeyPath, model: type[BaseModel], places: Places) -> Problem:
-    source, line = places.of(path)
-    nearest = suggest(path, model)
-    rule = f'unknown key; did you mean "{nearest}"?' if nearest else "unknown key"
-    return Problem(show_key(path), rule, source=source, line=line)
-
-
-def suggest(path: KeyPath, model: type[BaseModel]) -> str | None:
+def suggest(path: KeyPath, model: type[Struct]) -> str | None:
     """Return the known key that `path` was most likely meant to be: in its own section first, then in any other."""
     *table, name = [part for part in path if isinstance(part, str)]
     wanted = name.replace("-", "_").lower()

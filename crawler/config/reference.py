@@ -8,23 +8,21 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
-from annotated_types import Ge, Le
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from msgspec import Meta, Struct
 
 from crawler.config.model import Config
-from crawler.config.tree import Key, default_of, keys, kind_of, parts, section_of
+from crawler.config.tree import Field, Key, bare, default_of, fields_of, keys, kind_of, parts, section_of
 
 _TABLE = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def sections() -> Iterator[tuple[str, type[BaseModel]]]:
+def sections() -> Iterator[tuple[str, type[Struct]]]:
     """Yield every section of the file with its model, in order."""
-    for name, field in Config.model_fields.items():
+    for field in fields_of(Config):
         if model := section_of(field):
-            yield name, model
+            yield field.name, model
 
 
 def table(section: str) -> str:
@@ -34,7 +32,7 @@ def table(section: str) -> str:
 
 
 def _row(key: Key) -> str:
-    meaning = (key.field.description or "").replace("|", "\\|").replace("<", "&lt;")
+    meaning = key.field.description.replace("|", "\\|").replace("<", "&lt;")
     return f"| `{key.name}` | {kind(key.field)} | {_default(key)} | {meaning} |"
 
 
@@ -43,10 +41,10 @@ def render(page: str) -> str:
     return _TABLE.sub(lambda match: f"{match[1]}{table(match[2])}\n{match[3]}", page)
 
 
-def kind(field: FieldInfo) -> str:
+def kind(field: Field) -> str:
     """Return what a value may be, in a few words."""
     one = _kind_of_one(field)
-    match get_origin(field.annotation):
+    match get_origin(bare(field.annotation)):
         case origin if origin is tuple:
             return f"list: {one}"
         case origin if origin is Mapping:
@@ -55,24 +53,18 @@ def kind(field: FieldInfo) -> str:
             return one
 
 
-def _kind_of_one(field: FieldInfo) -> str:
+def _kind_of_one(field: Field) -> str:
     if parsed := kind_of(field):
         return parsed.label
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f'`"{choice}"`' for choice in get_args(field.annotation))
-    if field.annotation is bool:
+    form = bare(field.annotation)
+    if get_origin(form) is Literal:
+        return " or ".join(f'`"{choice}"`' for choice in get_args(form))
+    found = list(parts(field.annotation))
+    if bool in found:
         return "`true` or `false`"
-    name = "number" if field.annotation is float else "whole number"
-    bounds = [part for part in _metadata(field) if isinstance(part, Ge | Le)]
-    lows: list[Any] = [part.ge for part in bounds if isinstance(part, Ge)]
-    highs: list[Any] = [part.le for part in bounds if isinstance(part, Le)]
-    low, high = max(lows), min(highs)
+    name = "number" if float in found else "whole number"
+    (low, high), *_ = [(part.ge, part.le) for part in found if isinstance(part, Meta) and part.le is not None]
     return f"{name}, {low} or more" if high == 2**53 else f"{name}, {low} to {high}"
-
-
-def _metadata(field: FieldInfo) -> Iterator[Any]:
-    for part in (*field.metadata, *parts(field.annotation)):
-        yield from part.metadata if isinstance(part, FieldInfo) else (part,)
 
 
 def _default(key: Key) -> str:

@@ -4,7 +4,6 @@ Everything else (speed, limits, politeness, output) may differ from run to run.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +28,8 @@ def scope_dump(config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def digest(dumped: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a dump, in hex. The order of a list does not count."""
+    import json  # aiohttp loads it anyway, but later, while the workers start
+
     text = json.dumps(_unordered(dumped), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -66,4 +67,6 @@ def _named(verb: str, these: list[Any], others: list[Any]) -> Iterator[str]:
 
 
 def _word(value: Any) -> str:
+    import json
+
     return "none" if value is None else json.dumps(value)

@@ -5,44 +5,65 @@ left to `crawl check`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+from msgspec import Struct, json
 
 from crawler.config.model import Config
-from crawler.config.tree import default_of, section_of
+from crawler.config.parsed import Parsed
+from crawler.config.tree import Field, bare, default_of, fields_of, metadata, section_of
 
 URL = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a config file; sizes and times are strings with a unit, as in the file."""
-    schema = Config.model_json_schema(by_alias=True, schema_generator=_Generator)
-    _complete(schema, Config, schema["$defs"])
-    schema["required"] = ["job"]
-    schema["$defs"]["Job"]["anyOf"] = [{"required": ["seeds"]}, {"required": ["seeds_file"]}]
-    return {"$schema": URL, **schema}
+    tables = [inner for field in fields_of(Config) if (inner := section_of(field))]
+    definitions = {table.__name__: _table(table) for table in sorted(tables, key=lambda table: table.__name__)}
+    definitions["Job"]["anyOf"] = [{"required": ["seeds"]}, {"required": ["seeds_file"]}]
+    return {"$schema": URL, "$defs": definitions, **_table(Config)}
 
 
-class _Generator(GenerateJsonSchema):
-    def default_schema(self, schema: Any) -> dict[str, Any]:
-        return dict(self.generate_inner(schema["schema"]))  # defaults are put in below, in the form of the file
+def _table(model: type[Struct]) -> dict[str, Any]:
+    required = [field.name for field in fields_of(model) if field.is_required()]
+    return {
+        "type": "object",
+        "description": (model.__doc__ or "").partition("\n")[0],
+        "properties": {field.name: _key(field) for field in fields_of(model)},
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+    }
 
-    def nullable_schema(self, schema: Any) -> dict[str, Any]:
-        return dict(self.generate_inner(schema["schema"]))  # TOML has no null: an optional key is left out
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
+def _key(field: Field) -> dict[str, Any]:
+    schema = _value(field.annotation)
+    if section_of(field):
+        return schema
+    schema["description"] = field.description
+    default = default_of(field)
+    if default is not None and field.name != "user_agent":  # its default changes with every version
+        schema["default"] = default
+    return schema
 
 
-def _complete(table: dict[str, Any], model: type[BaseModel], definitions: Mapping[str, dict[str, Any]]) -> None:
-    table.pop("title", None)
-    table["description"] = (model.__doc__ or "").partition("\n")[0]
-    for attribute, field in model.model_fields.items():
-        if inner := section_of(field):
-            _complete(definitions[inner.__name__], inner, definitions)
-            continue
-        default = default_of(field)
-        if default is not None and attribute != "user_agent":  # its default changes with every version
-            table["properties"][field.alias or attribute]["default"] = default
+def _value(annotation: Any) -> dict[str, Any]:
+    """Return the schema of one kind of value. TOML has no null: an optional key is left out."""
+    for part in metadata(annotation):
+        if isinstance(part, Parsed):
+            return dict(part.schema)
+    form = bare(annotation)
+    if isinstance(form, type) and issubclass(form, Struct):
+        return {"$ref": f"#/$defs/{form.__name__}"}
+    arguments = [argument for argument in get_args(form) if argument is not NoneType]
+    match get_origin(form):
+        case None:
+            return json.schema(annotation)
+        case origin if origin is tuple:
+            return {"type": "array", "items": _value(arguments[0])}
+        case origin if origin is Mapping:
+            return {"type": "object", "additionalProperties": _value(arguments[1])}
+        case origin if origin is Literal:
+            return {"type": "string", "enum": arguments}
+        case _:
+            return _value(arguments[0])

@@ -8,16 +8,14 @@ keys that may hold a secret are looked at (headers, cookies and basic_auth of an
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pydantic import SecretStr
-
 from crawler.config.parsed import Finding, KeyPath, Source
+from crawler.config.secret import SecretStr
 from crawler.config.web import is_secret_name
 
 MAX_FILE_BYTES: Final = 64 * 1024
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE: Final = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _REMEDY: Final = 'write "${NAME}" and set that variable, or { file = "path" }'
 _PLACEHOLDER: Final = SecretStr("http://unresolved")
 """Stands in for what could not be resolved; right for each of these keys, so that the trouble is reported once."""
@@ -63,7 +61,7 @@ def _resolve(slot: _Slot, source: Source, environ: Mapping[str, str]) -> None:
     elif slot.needs_secret(written):
         raise _Unusable("expected a secret from outside, found one in the file", _REMEDY)
     else:
-        secret = _VARIABLE.sub(lambda match: _variable(match[1], environ), written)
+        secret = re.sub(_VARIABLE, lambda match: _variable(match[1], environ), written)
     slot.table[slot.name] = SecretStr(secret)
 
 
@@ -91,7 +89,7 @@ def _table(parent: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _has_no_variable(text: str) -> bool:
-    return not _VARIABLE.search(text)
+    return not re.search(_VARIABLE, text)
 
 
 def _is_never_secret(text: str) -> bool:
@@ -117,7 +115,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _read(name: str, source: Source) -> str:
-    path = source.base / Path(name).expanduser()
+    path = source.locate(name)
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-from pydantic_core import PydanticCustomError
-
-from crawler.config.parsed import Source
-from crawler.config.problems import show_value
+from crawler.config.parsed import Refused, Source
 from crawler.config.web import read_seed
 from crawler.errors import Problem
 from pipelines.url import CanonicalUrl
@@ -45,13 +42,18 @@ def _parse(lines: list[bytes], name: str, source: Source) -> tuple[list[Canonica
             continue
         except UnicodeDecodeError:
             problem = Problem("", "expected UTF-8", source=name, line=number)
-        except PydanticCustomError as exc:
-            context = exc.context or {}
-            value = show_value(line.decode()) if context["show"] else None
-            problem = Problem("", context["rule"], value, context["remedy"], name, number)
+        except Refused as exc:
+            value = _shown(line.decode()) if exc.show else None
+            problem = Problem("", exc.rule, value, exc.remedy, name, number)
         bad += 1
         if bad <= MAX_PROBLEMS:
             problems.append(problem)
     if bad > MAX_PROBLEMS:
         problems.append(Problem("", f"{bad - MAX_PROBLEMS} more lines that are no URL", source=name))
     return seeds, problems
+
+
+def _shown(line: str) -> str:
+    from crawler.config.problems import show_value
+
+    return show_value(line)

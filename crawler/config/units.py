@@ -23,16 +23,15 @@ _BYTES_SHOWN = [  # of two equally short spellings the earlier one is shown
     ("TB", 1000**4), ("GB", 1000**3), ("MB", 1000**2), ("kB", 1000),
 ]  # fmt: skip
 
+# Compiled on first use, and kept by `re`: reading a config is part of every start.
 NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 TIME_PATTERN = rf"^({NUMBER}) ?(ms|s|m|h|d)$"
 SIZE_PATTERN = rf"^({NUMBER}) ?([KkMmGgTt][Ii]?[Bb]|[Bb])$"
-_TIME = re.compile(TIME_PATTERN, re.ASCII)
-_SIZE = re.compile(SIZE_PATTERN, re.ASCII)
 
 
 def parse_time(text: str) -> float:
     """Return the seconds that `text` says, e.g. 0.5 for "500ms"; raise ValueError for none or more than ten years."""
-    match = _TIME.fullmatch(text)
+    match = re.fullmatch(TIME_PATTERN, text, re.ASCII)
     if match is None:
         raise ValueError(text)
     number, unit = match.groups()
@@ -62,7 +61,7 @@ def format_time(seconds: float) -> str:
 
 def parse_size(text: str) -> int:
     """Return the bytes that `text` says, e.g. 1536 for "1.5KiB"; raise ValueError for none or part of a byte."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(SIZE_PATTERN, text, re.ASCII)
     if match is None:
         raise ValueError(text)
     number, unit = match.groups()

@@ -5,14 +5,12 @@ import re
 from typing import Annotated, Any, Final
 
 from ada_url import URL
-from pydantic import SecretStr
 
 from crawler.config.kinds import SECRET_SCHEMA, read_text
 from crawler.config.parsed import Parsed, Source, refuse
+from crawler.config.secret import SecretStr
 from pipelines.url import CanonicalUrl, canonicalize, host_of, origin_of
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
-_SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|passw|credential|session|api-?key|access-?key|signature")
 _OWN_HEADERS: Final = {
     "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
 }  # fmt: skip
@@ -21,12 +19,13 @@ _OWN_HEADERS: Final = {
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a header of this name usually carries a credential."""
-    return _SECRET_NAME.search(name.lower().replace("_", "-")) is not None
+    words = r"auth|cookie|token|secret|passw|credential|session|api-?key|access-?key|signature"
+    return re.search(words, name.lower().replace("_", "-")) is not None
 
 
 def is_token(text: str) -> bool:
     """Tell whether `text` can be the name of a header or a cookie."""
-    return _TOKEN.fullmatch(text) is not None
+    return re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text) is not None  # RFC 9110 5.6.2
 
 
 def _parse_url(raw: Any, example: str, *, show: bool = True) -> URL:
@@ -143,7 +142,7 @@ def _read_network(raw: Any, source: Source) -> Network:
 
 
 def _read_header_name(raw: Any, source: Source) -> str:
-    if not isinstance(raw, str) or not _TOKEN.fullmatch(raw):
+    if not isinstance(raw, str) or not is_token(raw):
         raise refuse("expected a header name: letters, digits and hyphens")
     if raw.lower() in _OWN_HEADERS:
         raise refuse("expected a header that the HTTP client does not set itself")
@@ -151,7 +150,7 @@ def _read_header_name(raw: Any, source: Source) -> str:
 
 
 def _read_recorded_header(raw: Any, source: Source) -> str:
-    if not isinstance(raw, str) or not _TOKEN.fullmatch(raw):
+    if not isinstance(raw, str) or not is_token(raw):
         raise refuse('expected a header name ("last-modified")')
     return raw.lower()
 
@@ -168,11 +167,9 @@ Domain = Annotated[str, Parsed(_read_domain, "domain", {"type": "string", "examp
 OriginUrl = Annotated[str, Parsed(_read_origin, "origin", {"type": "string", "examples": ["https://example.org"]})]
 Proxy = Annotated[
     SecretStr,
-    Parsed(_read_proxy, "proxy URL", SECRET_SCHEMA, _show_proxy, is_plain=False),
+    Parsed(_read_proxy, "proxy URL", SECRET_SCHEMA, _show_proxy),
 ]
-Cidr = Annotated[
-    Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]}, is_plain=False)
-]
+Cidr = Annotated[Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]})]
 HeaderName = Annotated[str, Parsed(_read_header_name, "header name", {"type": "string"})]
 RecordedHeader = Annotated[str, Parsed(_read_recorded_header, "header name", {"type": "string"})]
 StageName = Annotated[str, Parsed(_read_stage, "module:function", {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"})]

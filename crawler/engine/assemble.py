@@ -9,8 +9,11 @@ from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import Scope, ScopeRules
+from crawler.quarantine.case import Case
+from crawler.quarantine.keeper import Quarantine
 from crawler.store.store import StoreOptions
 from pipelines.errors import StageError
+from pipelines.page import Page
 from pipelines.spec import PipelineSpec
 from pipelines.stages.options import StageOptions
 from pipelines.url import host_of
@@ -116,6 +119,15 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         stages=parse.stages,
     )
     return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8))
+
+
+def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:
+    """Return where pages go that broke their workers."""
+
+    def case(page: Page, cause: str, detail: str) -> Case:
+        return Case(page, spec.options, rules, cause, detail, config.cpu.page_timeout, {})
+
+    return Quarantine(config.job.out / "quarantine", case, durable=config.output.durability == "full")
 
 
 def check(config: Config) -> None:

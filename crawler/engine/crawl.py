@@ -43,10 +43,10 @@ from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Committed, Seeds
 from crawler.store.store import Listener, Opened, Store
-from pipelines.errors import PoolBroken, WorkerCrashed
+from pipelines.errors import PoolBroken
 from pipelines.page import Page
 from pipelines.stages.query import query_rules
-from pipelines.stream import BROKEN_TRIPS, Batcher
+from pipelines.stream import Batcher
 from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
@@ -176,7 +176,7 @@ class Crawl:
             self._check_job(opened)
             engine = self._engine = await self._assemble(stack, opened)
             assert self._store is not None
-            self._seed(engine)
+            await self._seed(engine)
             meter.start()
             stack.callback(meter.stop)
             code = await self._crawl(engine)
@@ -276,10 +276,10 @@ class Crawl:
             pending=opened.counters.get("pending", 0),
             use_robots=config.politeness.robots,
         )
-        spec = assemble.pipeline_spec(config, scope, key).dumps()
+        spec = assemble.pipeline_spec(config, scope, key)
         held = Held(config.cpu.queue_bytes)
         batcher = Batcher(
-            partial(self._workers.process, spec),
+            partial(self._workers.process, spec.dumps()),
             slots=2 * self._workers.count,
             max_pages=config.cpu.batch_pages,
             max_bytes=config.cpu.batch_bytes,
@@ -296,30 +296,27 @@ class Crawl:
             store=self._store,
             batcher=batcher,
             held=held,
+            judge=partial(self._workers.judge, scope),
             decode=self._decode,
             bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
+            quarantine=assemble.quarantine(config, spec, scope.rules),
             clock=clock,
         )
         return Engine(parts)
 
     async def _decode(self, page: Page) -> bytes | None:
-        """Return the body of a robots.txt without its codings, or None when it breaks a worker twice."""
         if not any(name == "content-encoding" for name, _ in page.headers):
             return page.body
-        for _ in range(BROKEN_TRIPS):
-            try:
-                return await self._workers.decode(page)
-            except (WorkerCrashed, TimeoutError):  # the page, or somebody killed the worker
-                continue
-        return None
+        return await self._workers.decode(page)
 
-    def _seed(self, engine: Engine) -> None:
+    async def _seed(self, engine: Engine) -> None:
         """Put the seeds; those known from an earlier run change nothing."""
         links, refused = [], []
-        for seed in self._config.job.seeds:
-            url = engine.tidy(CanonicalUrl(seed))
-            verdict = engine.scope(url)
-            if isinstance(verdict, str):
+        urls = [engine.tidy(CanonicalUrl(seed)) for seed in self._config.job.seeds]
+        for url, verdict in zip(urls, await self._workers.judge(engine.scope, urls), strict=True):
+            if verdict is None:
+                refused.append((engine.fingerprint(url), url, Reason.PATTERN_TIMEOUT.value))
+            elif isinstance(verdict, str):
                 refused.append((engine.fingerprint(url), url, verdict))
             else:
                 links.append((engine.fingerprint(url), url, host_of(url), verdict[1]))

@@ -244,7 +244,7 @@ class Engine:
             case Fetched(page):
                 await self._process(request, page)
             case Redirected():
-                self._redirected(request, outcome)
+                await self._redirected(request, outcome)
             case Refused(reason):
                 self._open -= 1
                 self._store.put(Skip(request, reason))
@@ -279,7 +279,9 @@ class Engine:
             self.live.processing -= 1
         if isinstance(result, Lost):
             reason = Reason.PARSE_TIMEOUT if result.cause is LossCause.TIMEOUT else Reason.PARSE_CRASH
-            self._give_up(request, Failure(request, reason, result.detail, page.status))
+            case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
+            kept = f"; look at it with: crawl repro {case}" if case else ""
+            self._give_up(request, Failure(request, reason, result.detail + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:
@@ -307,16 +309,18 @@ class Engine:
         self._parts.held.gone([request.id])
         self._store.put(failure)
 
-    def _redirected(self, request: Request, outcome: Redirected) -> None:
+    async def _redirected(self, request: Request, outcome: Redirected) -> None:
         target = self._parts.tidy(outcome.target)
         if len(request.redirects) >= MAX_REDIRECTS or target == request.url:
             hops = " → ".join([*request.redirects, request.url, target])
             self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status))
             return
         line = redirect_line(request, outcome, target, self._config.output.headers)
-        verdict = self._parts.scope(target)
+        (verdict,) = await self._parts.judge([target])
         fingerprint = self._parts.fingerprint(target)
-        if isinstance(verdict, str):
+        if verdict is None:
+            self._store.put(Redirect(request, line, [], [(fingerprint, target, Reason.PATTERN_TIMEOUT.value)]))
+        elif isinstance(verdict, str):
             self._store.put(Redirect(request, line, [], [(fingerprint, target, verdict)]))
         else:
             self._store.put(Redirect(request, line, [(fingerprint, target, *verdict)], []))

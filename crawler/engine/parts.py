@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from crawler.config import Config
@@ -12,7 +12,8 @@ from crawler.engine.clock import Clock
 from crawler.engine.held import Held
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.scope import Scope
+from crawler.frontier.scope import Admitted, Scope
+from crawler.quarantine.keeper import Quarantine
 from crawler.store.store import Store
 from pipelines.page import Page
 from pipelines.stream import Batcher
@@ -38,6 +39,8 @@ class Parts:
     config: Config
     frontier: Frontier
     scope: Scope
+    judge: Callable[[Sequence[CanonicalUrl]], Awaitable[list[Admitted | str | None]]]
+    """`scope` where it can hold up nobody."""
     fingerprint: Callable[[str], int]
     tidy: Callable[[CanonicalUrl], CanonicalUrl]
     fetcher: Fetcher
@@ -46,4 +49,5 @@ class Parts:
     held: Held
     decode: Callable[[Page], Awaitable[bytes | None]]
     bodies: BodyStore | None
+    quarantine: Quarantine
     clock: Clock

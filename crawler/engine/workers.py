@@ -5,12 +5,13 @@ Imports nothing heavy, so that the processes can be started before the rest of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from crawler.config.sections import Cpu
 from pipelines.cpus import available_cpus
+from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
 from pipelines.work import process_batch
@@ -18,6 +19,13 @@ from pipelines.work import process_batch
 if TYPE_CHECKING:
     import asyncio
 
+    from crawler.frontier.scope import Admitted, Scope
+    from pipelines.url import CanonicalUrl
+
+T = TypeVar("T")
+
+BROKEN_TRIPS = 2
+JUDGED_AT_ONCE = 1000
 PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
 
 
@@ -44,14 +52,46 @@ class Workers:
         assert self._executor is not None, "started"
         return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
 
-    async def decode(self, page: Page) -> bytes:
-        """Return the body without its content codings, capped for a robots.txt."""
-        from asyncio import get_running_loop
-
+    async def decode(self, page: Page) -> bytes | None:
+        """Return the body of a robots.txt without its content codings, capped; None when it breaks a worker twice."""
         from crawler.frontier.coded import decoded
 
+        return await self._run(decoded, page)
+
+    async def judge(self, scope: Scope, urls: Sequence[CanonicalUrl]) -> list[Admitted | str | None]:
+        """Return what `scope` says of each URL; None where one of its patterns comes to no end.
+
+        A scope without patterns answers here and now. With patterns it is asked in a worker: they are the user's, on
+        URLs of strangers, in an engine that backtracks.
+        """
+        from crawler.frontier.scope import judge
+
+        if not scope.has_patterns:
+            return [*judge(scope, urls)]
+        verdicts: list[Admitted | str | None] = []
+        for start in range(0, len(urls), JUDGED_AT_ONCE):
+            portion = urls[start : start + JUDGED_AT_ONCE]
+            found = await self._run(judge, scope, portion)
+            if found is not None:
+                verdicts += found
+            elif len(portion) == 1:
+                verdicts.append(None)
+            else:
+                for url in portion:
+                    verdicts += await self.judge(scope, [url])
+        return verdicts
+
+    async def _run(self, function: Callable[..., T], *args: object) -> T | None:
+        """Run a small task; None when it crashes or hangs its worker twice. Once, somebody may have killed it."""
+        from asyncio import get_running_loop
+
         assert self._executor is not None, "started"
-        return await get_running_loop().run_in_executor(self._executor, decoded, page)
+        for _ in range(BROKEN_TRIPS):
+            try:
+                return await get_running_loop().run_in_executor(self._executor, function, *args)
+            except (WorkerCrashed, TimeoutError):  # the task's own doing, or somebody killed the worker
+                continue
+        return None
 
     def report(self) -> dict[str, object]:
         """Return figures for the summary."""

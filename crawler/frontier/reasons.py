@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """A `scope.deny` pattern matched."""
     NOT_ALLOWED = "not_allowed"
     """No `scope.allow` pattern matched."""
+    PATTERN_TIMEOUT = "pattern_timeout"
+    """On a seed or the target of a redirect a pattern of the scope came to no end within `cpu.page_timeout`, twice."""
     TRAP = "trap"
     """The path repeats itself beyond `scope.max_repeated_segments` or has too many segments."""
     DEPTH = "depth"

@@ -54,8 +54,8 @@ CAUSES: Final = MappingProxyType({
     Reason.RATE_LIMITED: Cause(10, base=4.0),
 } | dict.fromkeys((
     Reason.SCHEME, Reason.INVALID_URL, Reason.URL_TOO_LONG, Reason.QUERY_TOO_LONG, Reason.HOST, Reason.DENIED,
-    Reason.NOT_ALLOWED, Reason.TRAP, Reason.DEPTH, Reason.HOST_BUDGET, Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE,
-    Reason.ADDRESS_BLOCKED, Reason.PORT_BLOCKED,
+    Reason.NOT_ALLOWED, Reason.PATTERN_TIMEOUT, Reason.TRAP, Reason.DEPTH, Reason.HOST_BUDGET, Reason.ROBOTS,
+    Reason.ROBOTS_UNAVAILABLE, Reason.ADDRESS_BLOCKED, Reason.PORT_BLOCKED,
     Reason.TLS,  # a bad certificate stays bad; a handshake cut short is `disconnected` or `connect_timeout`
     Reason.PROTOCOL, Reason.HEADERS_TOO_LARGE, Reason.TOO_LARGE, Reason.REDIRECT_INVALID, Reason.REDIRECT_LIMIT,
     Reason.HTTP_4XX, Reason.AUTH, Reason.HTTP_OTHER, Reason.CODING,

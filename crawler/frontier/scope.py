@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from crawler.frontier.reasons import Reason
@@ -19,8 +19,8 @@ from pipelines.url import CanonicalUrl, host_of
 
 MAX_PATTERN_TEXT: Final = 2048
 """Patterns see this many characters of path and query. `re` backtracks: on a pattern of quadratic cost the cut bounds
-one search to some ten milliseconds. It cannot save an exponential one such as `(a+)+$`; in a worker the parse deadline
-does."""
+one search to some ten milliseconds. It cannot save an exponential one such as `(a+)+$`: so a scope with patterns is
+only ever asked in a worker, where a deadline ends it."""
 
 MAX_REMEMBERED_ORIGINS: Final = 20_000
 """A page may link to a million hosts; the memory of verdicts may not grow with them. About 4 MB when full."""
@@ -86,6 +86,16 @@ class Scope:
         self._has_patterns = bool(rules.deny or rules.allow or rules.raise_ or rules.lower)
         self._harmless = min(rules.max_repeated_segments, rules.max_segments)  # so few segments break neither rule
         self._origins: dict[str, Admitted | str] = {}
+
+    @property
+    def rules(self) -> ScopeRules:
+        """What it was made from."""
+        return self._rules
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether it runs regular expressions of the user, which may take any time."""
+        return self._has_patterns
 
     def __reduce__(self) -> tuple[type[Scope], tuple[ScopeRules]]:
         return Scope, (self._rules,)
@@ -162,6 +172,11 @@ class Scope:
             if search(text):
                 adjustment += 1
         return (admitted[0], adjustment) if adjustment else admitted
+
+
+def judge(scope: Scope, urls: Sequence[CanonicalUrl]) -> list[Admitted | str]:
+    """Return the verdict on each URL; module-level, so that a worker can do it."""
+    return [scope(url) for url in urls]
 
 
 def _searches(patterns: tuple[str, ...]) -> tuple[Callable[[str], re.Match[str] | None], ...]:

@@ -214,7 +214,7 @@ def test_a_worker_imports_neither_the_loop_nor_the_client() -> None:
     """Start-up counts: a whole crawl may last less than a second."""
     code = (
         "import sys, pipelines.pipeline; "
-        "print([m for m in ('asyncio', 'aiohttp', 'pydantic', 'rich', 'sqlite3') if m in sys.modules])"
+        "print([m for m in ('asyncio', 'aiohttp', 'msgspec', 'rich', 'sqlite3') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from crawler.config import Config, Cpu, Fetch, Parse, scope_changes
 from crawler.errors import ConfigError
@@ -44,20 +45,22 @@ def test_a_section_alone_is_checked_too() -> None:
         Parse(follow="all")
 
 
-def test_the_error_does_not_carry_the_library_error_that_shows_every_input() -> None:
+def test_the_error_does_not_carry_an_error_that_shows_an_input() -> None:
     with pytest.raises(ConfigError) as caught:
-        Config(job=JOB, origin=[{"url": "x", "basic_auth": "hunter2"}])
+        Config(job=JOB, origin=[{"url": "x", "basic_auth": "hunter2"}], parse={"follow": "x"})
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-    assert "hunter2" not in repr(caught.value.__context__) + str(caught.value)
+    assert caught.value.__context__ is None
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_config_does_not_change() -> None:
     config = Config(job=JOB)
-    with pytest.raises(ValueError, match="frozen"):
-        config.fetch = Fetch()
-    with pytest.raises(ValueError, match="frozen"):
-        config.fetch.retries = 1
+    with pytest.raises(AttributeError, match="immutable"):
+        config.fetch = Fetch()  # type: ignore[misc]  # the typing error is the point
+    with pytest.raises(AttributeError, match="immutable"):
+        config.fetch.retries = 1  # type: ignore[misc]  # the same
+    with pytest.raises(AttributeError, match="immutable"):
+        del config.fetch
     assert isinstance(config.scope.hosts, tuple)
 
 
@@ -72,8 +75,9 @@ def test_a_config_travels_and_comes_back() -> None:
     )
     assert pickle.loads(pickle.dumps(config)) == config
     assert copy.deepcopy(config) == config
-    assert Config.model_validate(config.model_dump()) == config
-    assert Config.model_validate_json(config.model_dump_json()) == config
+    assert copy.copy(config) == config
+    assert Config(**asdict(config)) == config
+    assert Config(**{name: asdict(section) for name, section in asdict(config).items() if section}) == config
     assert config.priority.raise_ == ("^/news/",)
 
 
@@ -181,7 +185,8 @@ def test_the_user_agent_names_the_product_and_a_page() -> None:
 
 def test_reading_a_config_loads_neither_the_network_nor_the_suffix_list() -> None:
     """A crawl of a second must not spend a tenth of it on its settings; the list is read only where domains are."""
-    heavy = ("ssl", "asyncio", "aiohttp", "rich", "publicsuffixlist", "sqlite3")
+    heavy = ["ssl", "asyncio", "aiohttp", "rich", "publicsuffixlist", "sqlite3"]
+    heavy += ["difflib", "importlib.metadata", "json", "crawler.config.problems"]
     code = (
         "import sys; from crawler.config import loads; loads('[job]\\nseeds=[\"http://127.0.0.1/\"]');"
         f"print([name for name in {heavy} if name in sys.modules])"

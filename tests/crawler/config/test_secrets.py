@@ -4,7 +4,10 @@ import json
 import pickle
 from pathlib import Path
 
+import msgspec
+import orjson
 import pytest
+from msgspec.structs import asdict
 
 from crawler.config import Config, loads
 from crawler.errors import ConfigError
@@ -57,12 +60,15 @@ def test_nothing_that_shows_a_config_shows_a_secret() -> None:
     shown = [
         repr(config),
         str(config),
-        str(config.model_dump()),
-        config.model_dump_json(),
+        str(asdict(config)),
+        f"{config.origin[0].basic_auth} {config.fetch.proxy}",
         json.dumps(config.redacted()),
     ]
     assert [SECRET in text for text in shown] == [False] * len(shown)
     assert config.redacted()["fetch"]["proxy"] == "http://***@proxy:3128/"
+    for encode in (msgspec.json.encode, msgspec.to_builtins, orjson.dumps):
+        with pytest.raises(TypeError):
+            encode(config)
     copy = pickle.loads(pickle.dumps(config))
     assert copy.origin[0].cookies["a"].get_secret_value() == SECRET
 

@@ -199,4 +199,4 @@ def test_a_worker_imports_next_to_nothing_with_it() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout.split()
-    assert not {"asyncio", "aiohttp", "pydantic", "rich", "protego", "logging", "sqlite3", "socket"} & set(loaded)
+    assert not {"asyncio", "aiohttp", "msgspec", "rich", "protego", "logging", "sqlite3", "socket"} & set(loaded)
