@@ -71,6 +71,17 @@ async def test_the_loop_stays_free_while_it_computes(manage: Manage) -> None:
     assert max(gaps) < took[0] / 2
 
 
+async def test_workers_warm_up_while_the_service_starts(manage: Manage, until: Any) -> None:
+    before = children()
+
+    @task(cpu_bound=True)
+    async def computes(context: TaskContext) -> None:
+        await asyncio.sleep(FOREVER)
+
+    await manage(computes, workers=1).start()
+    await until(lambda: bool(children() - before))
+
+
 async def test_keywords_are_those_of_the_function(manage: Manage) -> None:
     found: list[object] = []
 

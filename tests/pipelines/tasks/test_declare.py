@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -80,7 +80,7 @@ def test_add_is_a_decorator_too() -> None:
         pass
 
     assert list(manager.status()) == ["poll"]
-    assert asyncio.iscoroutinefunction(poll)
+    assert inspect.iscoroutinefunction(poll)
 
 
 def test_a_name_is_taken_once() -> None:

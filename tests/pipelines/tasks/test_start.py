@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from pipelines.tasks import BackgroundTaskManager, StartupFailed, StartupTimeout, State, TaskContext, lifespan, task
+from pipelines.tasks import (
+    BackgroundTaskManager,
+    Backoff,
+    StartupFailed,
+    StartupTimeout,
+    State,
+    TaskContext,
+    lifespan,
+    task,
+)
 
 Manage = Callable[..., BackgroundTaskManager]
 FOREVER = 3600
@@ -102,6 +111,16 @@ async def test_who_is_not_ready_in_time_is_named() -> None:
         await manager.start()
     assert isinstance(StartupTimeout(), TimeoutError)
     assert tasks_alive() == set()
+
+
+async def test_the_cause_of_a_late_start_is_the_last_error() -> None:
+    @task(startup="wait", startup_timeout=0.05, restart="on_error", backoff=Backoff(first=0.001, jitter=0))
+    async def connect(context: TaskContext) -> None:
+        raise OSError("no database")
+
+    with pytest.raises(StartupTimeout) as caught:
+        await BackgroundTaskManager(connect).start()
+    assert str(caught.value.__cause__) == "no database"
 
 
 async def test_a_start_may_take_several_attempts(manage: Manage, fake_time: Any) -> None:
@@ -208,6 +227,9 @@ async def test_a_lazy_task_begins_when_it_is_told(manage: Manage) -> None:
         await asyncio.sleep(0.01)
     assert len(began) == 2, "one that ended can be begun again by hand"
     assert manager.status()["lazy"].state is State.RUNNING
+    await manager.stop()
+    async with manager:
+        assert manager.status()["lazy"].state is State.NEW, "a new start forgets the run before"
 
 
 REQUEST: ContextVar[str] = ContextVar("REQUEST", default="none")

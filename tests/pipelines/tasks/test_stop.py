@@ -210,7 +210,10 @@ async def test_a_blocked_loop_takes_nobodys_chance(manage: Manage) -> None:
     @task(shutdown_timeout=0.05)
     async def heeds(context: TaskContext) -> None:
         await context.stopping.wait()
-        await asyncio.sleep(FOREVER)
+        try:
+            await asyncio.sleep(FOREVER)
+        finally:
+            await asyncio.sleep(0.01)
 
     manager = manage(heeds)
     await manager.start()
@@ -249,6 +252,23 @@ async def test_a_cancelled_stop_still_ends_everything_and_says_so() -> None:
     assert ended == ["slow"]
     assert set((await also).cancelled) == {"slow", "sleeper"}, "who waited for the same stop gets its report"
     assert [each for each in asyncio.all_tasks() if each is not asyncio.current_task()] == []
+
+
+async def test_who_waits_for_the_stop_of_another_may_leave(manage: Manage) -> None:
+    @task(shutdown_timeout=5)
+    async def saves(context: TaskContext) -> None:
+        await context.stopping.wait()
+        await asyncio.sleep(0.05)
+
+    manager = manage(saves)
+    await manager.start()
+    await let_begin()
+    first, second = asyncio.create_task(manager.stop()), asyncio.create_task(manager.stop())
+    await asyncio.sleep(0.01)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert (await first).ended == ("saves",)
 
 
 async def test_a_timeout_around_the_stop_works() -> None:
