@@ -8,13 +8,14 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from pipelines.pool.limited import Limited
 from pipelines.pool.pool import WorkerPool
 
 T = TypeVar("T")
 
 
 class Submits(Protocol):
-    """A `WorkerPool`, a backend of `pipelines.backends`, or any `concurrent.futures.Executor`."""
+    """A `WorkerPool`, its `limited(...)`, a backend of `pipelines.backends`, or any `concurrent.futures.Executor`."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn(*args, **kwargs)` somewhere else."""
@@ -49,6 +50,8 @@ class CpuWork:
 
 
 async def _run_in(pool: Submits, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-    """Await a submission. Cancelled: what waits is withdrawn; what runs ends with the pool."""
+    """Await the result. Cancelled: our own pool stops the work; elsewhere what runs goes on."""
+    if isinstance(pool, WorkerPool | Limited):
+        return await pool.run(func, *args, **kwargs)
     call = partial(func, **kwargs) if kwargs else func  # a keyword of `func` must not be taken for one of `submit`
     return await asyncio.wrap_future(pool.submit(call, *args))

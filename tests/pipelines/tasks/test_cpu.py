@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import WorkerCrashed
+from pipelines.errors import TaskTimeout, WorkerCrashed
 from pipelines.pool.pool import WorkerPool
 from pipelines.tasks import BackgroundTaskManager, NotCpuBound, State, TaskContext, task
 
@@ -121,6 +121,32 @@ async def test_a_pool_that_is_given_stays_open(manage: Manage) -> None:
         async with manage(computes, pool=pool):
             pass
         assert pids == [pool.submit(os.getpid).result(10)]
+
+
+async def test_work_of_a_task_that_ends_is_stopped_in_a_pool_that_is_given(manage: Manage, until: Any) -> None:
+    """A worker that computes for nobody would be missing for the others."""
+
+    @task(cpu_bound=True)
+    async def computes(context: TaskContext) -> None:
+        await context.run_cpu(time.sleep, FOREVER)
+
+    async with WorkerPool(1) as pool:
+        async with manage(computes, pool=pool):
+            await until(lambda: pool.stats().busy == 1)
+        assert await asyncio.wait_for(pool.run(math.sqrt, 9.0), 10) == 3.0
+
+
+async def test_a_deadline_for_all_that_the_tasks_compute(manage: Manage, until: Any) -> None:
+    @task(cpu_bound=True)
+    async def computes(context: TaskContext) -> None:
+        await context.run_cpu(sum, range(10**12))
+
+    async with WorkerPool(1) as pool:
+        manager = manage(computes, pool=pool.limited(deadline=0.1))
+        await manager.start()
+        await until(lambda: manager.status()["computes"].state is State.FAILED)
+        assert isinstance(manager.status()["computes"].error, TaskTimeout)
+        await manager.stop()
 
 
 async def test_any_executor_will_do(manage: Manage) -> None:
