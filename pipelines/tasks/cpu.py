@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from pipelines.errors import PoolClosed
 from pipelines.pool.limited import Limited
 from pipelines.pool.pool import WorkerPool
 
@@ -22,15 +23,21 @@ class Submits(Protocol):
 
 
 class CpuWork:
-    """Runs functions off the loop. Owns the pool it made; a pool that was given belongs to whoever made it."""
+    """Runs functions off the loop, for one run of a manager.
+
+    Owns the pool it made; a pool that was given belongs to whoever made it.
+    """
 
     def __init__(self, pool: Submits | None, *, workers: int | None, name: str) -> None:
         self._given = pool
         self._own: WorkerPool | None = None
+        self._is_closed = False
         self._workers, self._name = workers, name
 
     def open(self) -> Submits:
-        """Return the pool; makes and warms it when there is none."""
+        """Return the pool; makes and warms it when there is none. Raises PoolClosed after `close`."""
+        if self._is_closed:  # else a straggler would make a pool that nobody closes
+            raise PoolClosed(f"{self._name} has stopped")
         if self._given is not None:
             return self._given
         if self._own is None:
@@ -44,9 +51,9 @@ class CpuWork:
 
     async def close(self) -> None:
         """Kill what still runs and close the pool, unless it was given."""
-        pool, self._own = self._own, None
-        if pool is not None:
-            await pool.aclose(timeout=0.0)
+        self._is_closed = True
+        if self._own is not None:
+            await self._own.aclose(timeout=0.0)
 
 
 async def _run_in(pool: Submits, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:

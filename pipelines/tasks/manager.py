@@ -7,6 +7,7 @@ import contextvars
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -45,7 +46,8 @@ class BackgroundTaskManager:
         if inspect.iscoroutinefunction(on_failure):
             raise TypeError("on_failure: expected a plain function; it may begin something asynchronous, not be it")
         self.name = name
-        self._cpu = CpuWork(pool, workers=workers, name=name)
+        self._make_cpu = partial(CpuWork, pool, workers=workers, name=name)
+        self._cpu = self._make_cpu()
         self._on_failure = on_failure
         self._clock = clock or Clock()
         self._tasks: dict[str, Supervised] = {}
@@ -113,6 +115,7 @@ class BackgroundTaskManager:
         if alive := [name for name, task in self._tasks.items() if task.is_alive]:
             raise RuntimeError(f"{self.name}: still alive after the last stop: {', '.join(alive)}")
         self._scope = contextvars.copy_context()
+        self._cpu = self._make_cpu()
         try:
             for task in self._tasks.values():
                 task.reset()

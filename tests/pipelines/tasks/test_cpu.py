@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import TaskTimeout, WorkerCrashed
+from pipelines.errors import PoolClosed, TaskTimeout, WorkerCrashed
 from pipelines.pool.pool import WorkerPool
 from pipelines.tasks import BackgroundTaskManager, NotCpuBound, State, TaskContext, task
 
@@ -193,6 +193,32 @@ async def test_a_stop_does_not_wait_for_work_in_the_pool(manage: Manage, until: 
     assert report.cancelled == ("computes",)
     assert report.seconds < 5
     assert not set(pids) & children()
+
+
+async def test_a_straggler_gets_no_pool_any_more(until: Any) -> None:
+    """It would be made for it and never closed."""
+    before, release, found = children(), asyncio.Event(), list[BaseException]()
+
+    @task(cpu_bound=True, shutdown_timeout=0.05)
+    async def stubborn(context: TaskContext) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                pass  # what makes it a straggler
+        try:
+            await context.run_cpu(os.getpid)
+        except PoolClosed as exc:
+            found.append(exc)
+
+    manager = BackgroundTaskManager(stubborn, workers=1)
+    await manager.start()
+    await until(lambda: bool(children() - before))
+    assert (await manager.stop()).stragglers == ("stubborn",)
+    release.set()
+    await until(lambda: bool(found))
+    assert str(found[0]) == "tasks has stopped"
+    assert children() == before
 
 
 async def test_a_second_start_makes_a_new_pool(manage: Manage) -> None:
