@@ -107,7 +107,7 @@ async def test_who_did_not_declare_it_has_no_pool(manage: Manage, until: Any) ->
     error = manager.status()["plain"].error
     assert isinstance(error, NotCpuBound)
     assert str(error) == "task 'plain': run_cpu needs a pool; declare it with @task(cpu_bound=True)"
-    assert children() == before, "no process is started for those who need none"
+    assert children() <= before, "no process is started for those who need none"
 
 
 async def test_a_pool_that_is_given_stays_open(manage: Manage) -> None:
@@ -199,8 +199,9 @@ async def test_a_straggler_gets_no_pool_any_more(until: Any) -> None:
     """It would be made for it and never closed."""
     before, release, found = children(), asyncio.Event(), list[BaseException]()
 
-    @task(cpu_bound=True, shutdown_timeout=0.05)
+    @task(cpu_bound=True, startup="wait", shutdown_timeout=0.05)
     async def stubborn(context: TaskContext) -> None:
+        context.ready()
         while not release.is_set():
             try:
                 await release.wait()
@@ -218,7 +219,7 @@ async def test_a_straggler_gets_no_pool_any_more(until: Any) -> None:
     release.set()
     await until(lambda: bool(found))
     assert str(found[0]) == "tasks has stopped"
-    assert children() == before
+    assert children() <= before
 
 
 async def test_a_second_start_makes_a_new_pool(manage: Manage) -> None:
