@@ -23,7 +23,7 @@ COMPUTATIONS = 4
 AT_ONCE = 2
 EVERY_SECONDS = 0.005
 CLEARLY = 3
-"""How many times lower the latency must be; measured on two busy cores: 30 to 190 times."""
+"""How many times lower the latency must be; measured on two busy cores: 20 to 190 times."""
 
 
 class Service:
