@@ -53,7 +53,7 @@ def records(out: Path) -> list[dict[str, Any]]:
 
 def test_every_example_is_listed_and_tested() -> None:
     listed = (EXAMPLES / "README.md").read_text("utf-8")
-    tests = Path(__file__).read_text("utf-8")
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     for path in EXAMPLES.iterdir():
         if path.suffix in (".py", ".sh", ".toml"):
             assert f"]({path.name})" in listed
