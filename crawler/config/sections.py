@@ -240,6 +240,9 @@ class Cpu(Section, frozen=True, kw_only=True):
     queue_bytes: Annotated[Size, meaning("Bodies that wait for a worker, in all; when full, fetching pauses.")] = (
         32 * 1024**2
     )
+    worker_memory: Annotated[
+        Size, meaning("Most memory of one worker; above it the worker is killed and the page fails.")
+    ] = 2 * 1024**3
     nice: Annotated[
         int,
         Meta(ge=0, le=19),

@@ -36,7 +36,7 @@ class Workers:
         self._options = options
         self._foreign = executor
         self.count = available_cpus(options.workers).count
-        self._pool = None if executor is not None else WorkerPool(self.count, preload=PRELOAD, nice=options.nice)
+        self._pool = None if executor is not None else _pool(self.count, options)
         self._executor: Executor | None = executor
 
     def start(self) -> None:
@@ -122,3 +122,18 @@ class Workers:
         """End the processes now, from any thread and without an event loop: for a start that failed half-way."""
         if self._pool is not None:
             self._pool.kill()
+
+
+def _pool(count: int, options: Cpu) -> WorkerPool:
+    """Return a pool without a spare: its start would take a core from a crawl of a second, and most lose no worker.
+
+    A worker that is large between two batches makes room: a page of a few megabytes leaves holes behind.
+    """
+    return WorkerPool(
+        count,
+        preload=PRELOAD,
+        nice=options.nice,
+        memory_limit=options.worker_memory,
+        recycle_above=options.worker_memory // 2,
+        spare=False,
+    )

@@ -75,6 +75,8 @@ class Reason(StrEnum):
     """The worker was killed at the parse deadline, twice."""
     PARSE_CRASH = "parse_crash"
     """The worker died on this page, twice."""
+    PARSE_MEMORY = "parse_memory"
+    """The page took more memory than `cpu.worker_memory`, twice, or than the machine has."""
     PARSE_ERROR = "parse_error"
     """A stage raised an exception."""
     INTERNAL = "internal"

@@ -59,7 +59,8 @@ CAUSES: Final = MappingProxyType({
     Reason.TLS,  # a bad certificate stays bad; a handshake cut short is `disconnected` or `connect_timeout`
     Reason.PROTOCOL, Reason.HEADERS_TOO_LARGE, Reason.TOO_LARGE, Reason.REDIRECT_INVALID, Reason.REDIRECT_LIMIT,
     Reason.HTTP_4XX, Reason.AUTH, Reason.HTTP_OTHER, Reason.CODING,
-    Reason.PARSE_TIMEOUT, Reason.PARSE_CRASH, Reason.PARSE_ERROR,  # it was fetched; the pool has its own second try
+    # It was fetched; the pool has its own second try.
+    Reason.PARSE_TIMEOUT, Reason.PARSE_CRASH, Reason.PARSE_MEMORY, Reason.PARSE_ERROR,
     Reason.INTERNAL,
 ), _NEVER))  # fmt: skip
 """Every reason is here, the hopeless ones too: a new one has to be thought about."""
