@@ -1,0 +1,61 @@
+"""The backends under test, made by functions that another process can import by name."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from loky import ProcessPoolExecutor as LokyExecutor
+
+from pipelines.backends import ForeignBackend, InlineBackend, LocalBackend, ThreadsBackend
+from pipelines.pool.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.backends import Backend
+
+MEMORY_LIMIT = 200 << 20  # bytes; a payload of 100 MiB fits in once
+
+
+def inline() -> Backend:
+    return InlineBackend()
+
+
+def threads() -> Backend:
+    return ThreadsBackend(2)
+
+
+def local() -> Backend:
+    return LocalBackend(WorkerPool(2, name="local"))
+
+
+def limited() -> Backend:
+    return LocalBackend(WorkerPool(2, name="limited", memory_limit=MEMORY_LIMIT))
+
+
+def stdlib_threads() -> Backend:
+    return ForeignBackend(ThreadPoolExecutor(2))
+
+
+def spawn() -> Backend:
+    return ForeignBackend(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+
+
+def forkserver() -> Backend:
+    return ForeignBackend(ProcessPoolExecutor(2, mp_context=get_context("forkserver")))
+
+
+def loky() -> Backend:
+    return ForeignBackend(LokyExecutor(2))
+
+
+def face() -> Backend:
+    """The pool's own executor, taken for a foreign one."""
+    return ForeignBackend(WorkerPool(2, name="face").executor())
+
+
+MAKERS: dict[str, Callable[[], Backend]] = {
+    make.__name__: make for make in (inline, threads, local, limited, stdlib_threads, spawn, forkserver, loky, face)
+}
