@@ -95,12 +95,12 @@ def unpicklable_result(backend: Backend) -> None:
 @rule("pickle function and arguments in `submit`, and say what to do", Guarantee.ADVICE)
 def advice(backend: Backend) -> None:
     """What cannot travel raises TaskNotPicklable in `submit`."""
-    for case, call in {
-        "a lambda": (lambda: 1,), "a lock as the argument": (tasks.plus, threading.Lock()),
-    }.items():  # fmt: skip
+    for case, function, argument in (
+        ("a lambda", lambda _: 1, 1), ("a lock as the argument", tasks.plus, threading.Lock()),
+    ):  # fmt: skip
         future: Future[Any] | None = None
         try:
-            future = backend.submit(*call)
+            future = backend.submit(function, argument)
         except TaskNotPicklable as error:
             expect(len(str(error)) > 40, f"{case}: the text gives no advice: {error}")
         expect(future is None, f"{case} was taken")
@@ -177,12 +177,20 @@ def nested(backend: Backend) -> None:
     expect(answer(backend.submit(tasks.nested)) == 7, "a task with a WorkerPool(1) returned something else")
 
 
+class _Handler(logging.Handler):
+    def __init__(self, seen: SimpleQueue[logging.LogRecord]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._seen.put(record)
+
+
 @rule("send log records to the parent and handle them there", Guarantee.LOGS)
 def logs(backend: Backend) -> None:
     """What a task logs reaches the handlers of this process."""
     seen: SimpleQueue[logging.LogRecord] = SimpleQueue()
-    handler = logging.Handler()
-    handler.emit = seen.put  # type: ignore[method-assign]  # a handler of one line
+    handler = _Handler(seen)
     logger = logging.getLogger("pipelines.testing")
     logger.addHandler(handler)
     try:

@@ -17,7 +17,7 @@ from pipelines.testing.backend import RULES
 from pipelines.testing.backend_orphans import check_no_orphans
 
 sys.path.insert(0, str(Path(__file__).parent))
-from makers import MAKERS
+from backend_makers import MAKERS
 
 if TYPE_CHECKING:
     from pipelines.backends import Backend
