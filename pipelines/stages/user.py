@@ -6,6 +6,7 @@ refused when the pipeline is built, not when the first page comes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -80,8 +81,6 @@ def _hint(module: ModuleType, attribute: str) -> str:
 
 def _made(cls: type, name: str) -> object:
     """Construct a class: once for each pipeline of a worker."""
-    import inspect  # 6 ms that a worker without stages of the user need not pay
-
     try:
         inspect.signature(cls).bind()
     except ValueError:
@@ -100,8 +99,6 @@ def _made(cls: type, name: str) -> object:
 
 
 def _refuse_waiting(stage: Stage, name: str) -> None:
-    import inspect  # see _made
-
     calls = (stage, getattr(stage, "__call__", None))  # noqa: B004 - the method itself, to look into it
     if any(inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call) for call in calls):
         raise StageError(
@@ -113,8 +110,6 @@ def _refuse_waiting(stage: Stage, name: str) -> None:
 
 
 def _refuse_parameters(stage: Stage, name: str) -> None:
-    import inspect  # see _made
-
     try:
         signature = inspect.signature(stage)
     except (TypeError, ValueError):
