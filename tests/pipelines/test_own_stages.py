@@ -19,7 +19,7 @@ from pipelines.stages.options import StageOptions
 from pipelines.stages.user import as_stage, load_stage
 from tests.support.pages import a_page, record_of
 
-MODULE = '''
+MODULE = """
 import functools
 
 made = []
@@ -62,7 +62,7 @@ bound = functools.partial(two, currency="EUR")
 late = functools.partial(fetch)
 value = 3
 nothing = None
-'''
+"""
 
 
 @pytest.fixture
@@ -192,7 +192,8 @@ def test_callables_of_a_list_are_checked_like_named_ones() -> None:
         Pipeline([wait])
     with pytest.raises(StageError, match="stage 'int': is a int, expected a callable"):
         Pipeline([3])
-    assert as_stage(functools.partial(pickle.dumps))
+    bound = functools.partial(pickle.dumps)
+    assert as_stage(bound) is bound
 
 
 @pytest.mark.parametrize("stages", ["shop:price", add_length])
