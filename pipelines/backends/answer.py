@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any
 
-from pipelines.pool.remote import RemoteError
+from pipelines.errors import RemoteError
 
 
 def answer(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -26,7 +26,7 @@ _PROGRAM = "import sys; from pipelines.testing.backend_orphans import live; live
 def check_no_orphans(make: Callable[[], Backend]) -> None:
     """Have another process make the backend and run a task, kill it, and see whether the task's process ends.
 
-    `make` travels by its name. Raises AssertionError when a process runs on, having killed it.
+    `make` travels by its name. Raises AssertionError when a process runs on. Whatever was left is killed.
     """
     case, alive = killed_parent(make)
     if alive:
@@ -40,13 +40,16 @@ def killed_parent(make: Callable[[], Backend]) -> tuple[str, bool]:
     with tempfile.TemporaryDirectory() as folder:
         mark = Path(folder) / "pid"
         command = [sys.executable, "-c", _PROGRAM, pickle.dumps(make).hex(), str(mark)]
-        parent = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        parent = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            pid = _pid_in(mark, parent)
+            try:
+                pid = _pid_in(mark, parent)
+            finally:
+                parent.kill()
+                parent.wait()
+            alive = _outlives(pid)
         finally:
-            parent.kill()
-            parent.wait()
-        alive = _outlives(pid)
+            _kill_group(parent.pid)
     return f"{name}: process {pid} and its task, after SIGKILL to the parent {parent.pid}", alive
 
 
@@ -69,10 +72,17 @@ def _outlives(pid: int) -> bool:
     until = time.monotonic() + LIMIT_SECONDS
     while _is_alive(pid):
         if time.monotonic() > until:
-            os.kill(pid, signal.SIGKILL)
             return True
         time.sleep(0.02)
     return False
+
+
+def _kill_group(leader: int) -> None:
+    """End whatever the parent left behind."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # as it should be
 
 
 def _is_alive(pid: int) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipelines.backends import Backend
 
-MEMORY_LIMIT = 200 << 20  # bytes; a payload of 100 MiB fits in once
+MEMORY_LIMIT = 450 << 20  # bytes; a payload of 100 MiB and its pickle fit in
 
 
 def inline() -> Backend:

@@ -69,5 +69,5 @@ def test_a_stage_that_only_this_process_knows_is_refused(monkeypatch: pytest.Mon
 def test_pages_of_ones_own_are_checked_too() -> None:
     """The guilty page is named."""
     pages = [a_page(b"<title>fine</title>"), a_page(b'<script type="application/ld+json">{</script>', number=3)]
-    with pytest.raises(AssertionError, match="page 1 of yours, https://hostile.example/page/3: JSONDecodeError"):
+    with pytest.raises(AssertionError, match=r"page 1 of yours, https://hostile\.example/page/3: JSONDecodeError"):
         check_stage("bad_stages:trusts_short_json", pages)
