@@ -149,22 +149,16 @@ def _text(raw: str) -> str:
     return raw.encode("utf-8", "replace").decode()
 
 
-_pipelines: OrderedDict[bytes, Pipeline] = OrderedDict()
+_idle: OrderedDict[bytes, list[Pipeline]] = OrderedDict()
 
 
 def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
     """Process `pages` with the pipeline of `spec` (from `PipelineSpec.dumps`); runs in a worker process.
 
-    The pipeline is built on first use and kept while it is one of the last four used. Raises StageError when it
-    cannot be built.
+    The pipeline is built on first use (with no pages: `partial(process_batch, spec, [])` warms a worker up) and kept
+    while it is one of the last four used. Threads have one each. Raises StageError when it cannot be built.
     """
-    pipeline = _pipelines.get(spec)
-    if pipeline is None:
-        pipeline = _pipelines[spec] = Pipeline(_loads(spec))
-        if len(_pipelines) > MAX_PIPELINES:
-            _pipelines.popitem(last=False)
-    else:
-        _pipelines.move_to_end(spec)
+    pipeline = _take(spec)
     pipeline.reported.clear()
     # A page makes thousands of objects and no cycles. Looking for cycles while it is at work, among all that the worker
     # remembers, costs more than some stages.
@@ -176,8 +170,24 @@ def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
         pipeline.targets.unmark_reported(pipeline.reported)  # nobody will ever see these results
         raise
     finally:
+        _idle.setdefault(spec, []).append(pipeline)
         if collects:
             gc.enable()
+
+
+def _take(spec: bytes) -> Pipeline:
+    """Return a pipeline that nobody else uses: what it remembers is not made for two threads."""
+    idle = _idle.setdefault(spec, [])
+    try:
+        _idle.move_to_end(spec)
+    except KeyError:
+        pass  # another thread has just made room
+    if len(_idle) > MAX_PIPELINES:
+        _idle.popitem(last=False)
+    try:
+        return idle.pop()
+    except IndexError:
+        return Pipeline(_loads(spec))
 
 
 def _loads(spec: bytes) -> PipelineSpec:

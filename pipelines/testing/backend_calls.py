@@ -168,11 +168,11 @@ def callbacks(backend: Backend) -> None:
 
     def go_on(first: Future[Any]) -> None:
         try:
-            second.put(backend.submit(tasks.plus, first.result()))
+            second.put(backend.submit(tasks.plus, 7 * bool(first.result())))
         except Exception as error:  # noqa: BLE001 - told by the rule, in the thread that waits
             second.put(error)
 
-    backend.submit(tasks.plus, 7).add_done_callback(go_on)
+    backend.submit(tasks.nap, 0.2).add_done_callback(go_on)  # that of a future which is done runs here, at once
     try:
         future = second.get(timeout=SECONDS)
     except Empty:

@@ -142,11 +142,11 @@ def close(backend: Backend) -> None:
 def bounded_close(backend: Backend) -> None:
     """Closing ends in time, and what is lost fails with PoolClosed."""
     answer(backend.submit(tasks.nap, 0))
-    futures: list[Future[Any]] = [backend.submit(tasks.nap, 6.0) for _ in range(3)]
+    futures: list[Future[Any]] = [backend.submit(tasks.nap, 3.0) for _ in range(3)]
     started = time.monotonic()
     backend.close(timeout=0.3)
     took = time.monotonic() - started
-    expect(took < 0.3 + 2 * SLACK_SECONDS, f"close(timeout=0.3) with nap(6) running took {took:.1f} s")
+    expect(took < 0.3 + 2 * SLACK_SECONDS, f"close(timeout=0.3) with nap(3) running took {took:.1f} s")
     for future in futures:
         expect(future.done() and isinstance(error_of(future), PoolClosed), f"close left a future behind: {future!r}")
 

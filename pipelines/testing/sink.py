@@ -142,14 +142,14 @@ def _holds_little(sink: Sink | _Face, name: str, written: list[bytes]) -> None:
 
 
 def _keeps_everything(name: str, expected: list[bytes], found: Sequence[bytes]) -> None:
-    for number, (want, have) in enumerate(zip(expected, found, strict=False)):
-        if want != have:
-            case = f"{name}: record {number} is {bytes(have[:80])!r}, expected {want[:80]!r}"
-            raise violation("A sink keeps each record as it is, in order", case, "write lines whole and as they come")
     if len(found) != len(expected):
         case = f"{name}: took {len(expected)} records and has {len(found)}"
         remedy = "write out what is left in `close`, append instead of starting over, and write nothing twice"
         raise violation("A sink loses no record and doubles none", case, remedy)
+    for number, (want, have) in enumerate(zip(expected, found, strict=True)):
+        if want != have:
+            case = f"{name}: record {number} is {bytes(have[:80])!r}, expected {want[:80]!r}"
+            raise violation("A sink keeps each record as it is, in order", case, "write lines whole and as they come")
 
 
 def _call(name: str, case: str, function: Callable[..., object], *arguments: object) -> None:

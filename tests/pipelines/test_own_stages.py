@@ -192,7 +192,7 @@ def test_callables_of_a_list_are_checked_like_named_ones() -> None:
         Pipeline([wait])
     with pytest.raises(StageError, match="stage 'int': is a int, expected a callable"):
         Pipeline([3])
-    bound = functools.partial(pickle.dumps)
+    bound: object = functools.partial(pickle.dumps)
     assert as_stage(bound) is bound
 
 

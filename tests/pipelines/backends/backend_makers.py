@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipelines.backends import Backend
+    from pipelines.page import Document
 
 MEMORY_LIMIT = 450 << 20  # bytes; a payload of 100 MiB and its pickle fit in
 
@@ -59,3 +60,8 @@ def face() -> Backend:
 MAKERS: dict[str, Callable[[], Backend]] = {
     make.__name__: make for make in (inline, threads, local, limited, stdlib_threads, spawn, forkserver, loky, face)
 }
+
+
+def count_words(doc: Document) -> None:
+    """A stage that would tell if the order of a set came into it."""
+    doc.record["words"] = sorted(set(doc.words))[:20]
