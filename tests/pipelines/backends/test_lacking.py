@@ -211,3 +211,18 @@ def test_a_backend_of_no_threads_is_refused(threads: int) -> None:
 
     with pytest.raises(ValueError, match="threads: expected at least 1"):
         ThreadsBackend(threads)
+
+
+def test_the_table_of_the_documents_is_true() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text("utf-8")
+    table = text.partition("<!-- guarantees -->\n")[2].partition("<!-- end -->")[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    columns = ["inline", "threads", "limited", "stdlib_threads", "spawn"]
+    promised: dict[str, list[str]] = {name: [] for name in columns}
+    for name in columns:
+        backend = MAKERS[name]()
+        backend.close()
+        promised[name] = [guarantee.value for guarantee in Guarantee if guarantee in backend.guarantees]
+    told = {name: [row[0] for row in rows if row[number] == "yes"] for number, name in enumerate(columns, 1)}
+    assert [row[0] for row in rows] == [guarantee.value for guarantee in Guarantee]
+    assert told == promised
