@@ -21,7 +21,7 @@ HOPELESS_LETTERS = 60  # `tasks.hold_lock` would go on for some thousand years
 @rule("leave `cancel` to the future, and drop its task when the future was cancelled before it ran", Guarantee.OFF_LOOP)
 def cancel_before(backend: Backend) -> None:
     """A task that waits can be cancelled, and never runs."""
-    naps = [backend.submit(tasks.nap, 0.1) for _ in range(24)]
+    naps = [backend.submit(tasks.nap, 0.05) for _ in range(24)]
     last = naps[-1]
     expect(last.cancel(), "the last of 24 tasks could not be cancelled at once")
     expect(last.cancelled(), "a cancelled future does not say so")

@@ -14,7 +14,7 @@ from pipelines.stages.user import Stage
 from pipelines.testing.heard import heard
 from pipelines.testing.hostile import ordinary_pages
 
-WINDOW = 400
+WINDOW = 250
 """Pages to a window of the memory test. A cache of fewer than two windows' entries is no growth."""
 
 

@@ -29,11 +29,7 @@ def threads() -> Backend:
 
 
 def local() -> Backend:
-    return LocalBackend(WorkerPool(2, name="local"))
-
-
-def limited() -> Backend:
-    return LocalBackend(WorkerPool(2, name="limited", memory_limit=MEMORY_LIMIT))
+    return LocalBackend(WorkerPool(2, name="local", memory_limit=MEMORY_LIMIT))
 
 
 def stdlib_threads() -> Backend:
@@ -58,7 +54,7 @@ def face() -> Backend:
 
 
 MAKERS: dict[str, Callable[[], Backend]] = {
-    make.__name__: make for make in (inline, threads, local, limited, stdlib_threads, spawn, forkserver, loky, face)
+    make.__name__: make for make in (inline, threads, local, stdlib_threads, spawn, forkserver, loky, face)
 }
 
 
