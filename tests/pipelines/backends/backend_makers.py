@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -61,3 +62,15 @@ MAKERS: dict[str, Callable[[], Backend]] = {
 def count_words(doc: Document) -> None:
     """A stage that would tell if the order of a set came into it."""
     doc.record["words"] = sorted(set(doc.words))[:20]
+
+
+class Counted:
+    """A stage that knows how many of it this process has made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Counted.made += 1
+
+    def __call__(self, doc: Document) -> None:
+        doc.record["made"], doc.record["process"] = Counted.made, os.getpid()
