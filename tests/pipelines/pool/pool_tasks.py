@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import re
 import signal
@@ -177,15 +178,11 @@ def big_result(megabytes: int) -> bytes:
 
 
 def log(name: str, level: int, text: str, count: int = 1) -> None:
-    import logging
-
     for number in range(count):
-        logging.getLogger(name).log(level, text + " %d", number, extra={"page": 7, "what": object})
+        logging.getLogger(name).log(level, "%s %d", text, number, extra={"page": 7, "what": object})
 
 
 def log_trouble() -> None:
-    import logging
-
     try:
         raise ValueError("inner")
     except ValueError:
@@ -194,7 +191,6 @@ def log_trouble() -> None:
 
 def log_from_threads(count: int) -> bytes:
     """Log from several threads while the answer, a large one, is on its way."""
-    import logging
     import threading
 
     def work(number: int) -> None:
@@ -208,8 +204,6 @@ def log_from_threads(count: int) -> bytes:
 
 
 def log_in_a_fork() -> None:
-    import logging
-
     logging.getLogger("fork").warning("parent")
     child = os.fork()
     if not child:
@@ -324,3 +318,13 @@ def sleep_at_exit(seconds: float) -> int:
 
     atexit.register(time.sleep, seconds)
     return os.getpid()
+
+
+class Load:
+    """An initializer with a large state."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __call__(self) -> None:
+        assert len(self.data) == 3_000_000

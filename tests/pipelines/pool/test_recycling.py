@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pool_tasks as tasks
@@ -42,7 +43,7 @@ def test_capacity_never_falls_and_no_task_is_interrupted(tmp_path: Path) -> None
         pool.submit(tasks.same, 1).result(10)
         until = time.monotonic() + 2.0
         least = 2
-        marks = []
+        marks: list[Future[int]] = []
         while time.monotonic() < until:
             marks.append(pool.submit(tasks.mark, str(tmp_path / str(len(marks))), 0.01))
             marks[-1].result(10)
