@@ -139,7 +139,8 @@ PROOFS: dict[Guarantee, Callable[[Backend, str], None]] = {
 def promises(name: str) -> frozenset[Guarantee]:
     backend = MAKERS[name]()
     backend.close()
-    return backend.guarantees
+    found: frozenset[Guarantee] = backend.guarantees
+    return found
 
 
 @pytest.mark.parametrize("guarantee", list(Guarantee))
