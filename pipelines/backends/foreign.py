@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from logging import Logger
 from typing import Any
 
-from pipelines.backends.backend import Guarantee, lacking
+from pipelines.backends.backend import Guarantee, lacking, log_lacking
 from pipelines.errors import PoolBroken, PoolClosed
 from pipelines.pool.executor import PoolExecutor
 
@@ -28,6 +29,12 @@ def guarantees_of(executor: Executor) -> frozenset[Guarantee]:
     if isinstance(executor, ProcessPoolExecutor) or type(executor).__module__.partition(".")[0] == "loky":
         return _PROCESSES
     return _THREADS if type(executor) is ThreadPoolExecutor else _UNKNOWN  # one of its subclasses is not threads
+
+
+def warn_of(executor: Executor, log: Logger) -> None:
+    """Log one warning that says what an executor lacks; nothing for a face of the pool, whose limits were chosen."""
+    if not isinstance(executor, PoolExecutor):
+        log_lacking(ForeignBackend(executor), log)
 
 
 class ForeignBackend:

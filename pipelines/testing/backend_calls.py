@@ -24,6 +24,7 @@ PAYLOAD_COPIES = 6
 def arguments(backend: Backend) -> None:
     """A call gets its positional and keyword arguments, whatever their names."""
     future = backend.submit(tasks.plus, 1, fn=10, self=100, deadline=SECONDS)
+    expect(isinstance(future, Future), f"submit returned a {type(future).__name__}, not a concurrent.futures.Future")
     expect((got := answer(future)) == 111, f"plus(1, fn=10, self=100) returned {got!r}")
 
 
@@ -43,6 +44,28 @@ def completion_order(backend: Backend) -> None:
     first = next(as_completed([slow, fast], timeout=SECONDS))
     expect(first is fast, "nap(0.6), then nap(0): the first answer was that of nap(0.6)")
     answer(slow)
+
+
+@rule("keep nothing of a call in the backend itself but under a lock")
+def many_callers(backend: Backend) -> None:
+    """Several threads may submit at the same time."""
+    found: SimpleQueue[tuple[int, object]] = SimpleQueue()
+
+    def call(first: int) -> None:
+        for number in range(first, first + 25):
+            try:
+                found.put((number, answer(backend.submit(tasks.plus, number))))
+            except Exception as error:  # noqa: BLE001 - told by the rule, in the thread that waits
+                found.put((number, error))
+
+    callers = [threading.Thread(target=call, args=(first,)) for first in range(0, 100, 25)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for _ in range(100):
+        number, got = found.get_nowait()
+        expect(got == number, f"plus({number}), submitted by one of four threads, returned {got!r}")
 
 
 def _wait_for_two_places(backend: Backend) -> None:
@@ -217,6 +240,6 @@ def logs(backend: Backend) -> None:
 
 
 RULES: tuple[Rule, ...] = (
-    arguments, order, completion_order, does_not_wait, elsewhere, errors, any_error, unpicklable_result, advice,
-    payload, context, callbacks, nested, logs,
+    arguments, order, many_callers, completion_order, does_not_wait, elsewhere, errors, any_error, unpicklable_result,
+    advice, payload, context, callbacks, nested, logs,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines.backends import ForeignBackend, Guarantee, InlineBackend, LocalBackend, lacking, log_lacking
+from pipelines.backends import ForeignBackend, Guarantee, InlineBackend, LocalBackend, lacking, log_lacking, warn_of
 from pipelines.backends.foreign import guarantees_of
 from pipelines.errors import PoolBroken, TaskNotPicklable
 from pipelines.pool.pool import WorkerPool
@@ -194,6 +194,17 @@ def test_little_is_known_of_an_executor() -> None:
     with ProcessPoolExecutor(1) as processes:
         assert guarantees_of(processes) == {Guarantee.OFF_LOOP, Guarantee.PARALLEL}
     assert "deadlines are ignored: a task that hangs keeps its place for ever" in ForeignBackend(Unknown()).lacking()
+
+
+def test_whoever_brings_an_executor_is_warned_once(caplog: pytest.LogCaptureFixture) -> None:
+    """But not who brings a face of the supervised pool."""
+    with WorkerPool(1) as pool, caplog.at_level(logging.WARNING):
+        warn_of(pool.executor(deadline=1.0), logging.getLogger("pipelines"))
+        assert caplog.records == []
+        warn_of(Unknown(), logging.getLogger("pipelines"))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Unknown does not guarantee everything: tasks share one interpreter lock")
+    assert record.getMessage().count("; ") == len(Guarantee) - 2
 
 
 def test_an_owner_may_know_better() -> None:

@@ -59,6 +59,22 @@ class MixesUp(Plain):
         return answer if answer is not None and fn is tasks.plus and not kwargs else future
 
 
+class OneCaller(Plain):
+    """Keeps the call in itself until it is handed over."""
+
+    call: tuple[Any, ...]
+
+    def submit(self, fn: Any, /, *args: Any, deadline: float | None = None, **kwargs: Any) -> Future[Any]:
+        self.call = args
+        time.sleep(0.002)
+        return self.inner.submit(fn, *self.call, **kwargs)
+
+
+class GivesAnswers(Plain):
+    def submit(self, fn: Any, /, *args: Any, deadline: float | None = None, **kwargs: Any) -> Any:
+        return self.inner.submit(fn, *args, **kwargs).result()
+
+
 class InTurn(Plain):
     """One thread: what ends early waits for what came before."""
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def test_threads_keep_what_threads_can_keep() -> None:
     names = check_backend(lambda: ThreadsBackend(2))
     assert names == [
-        "arguments", "order", "completion_order", "does_not_wait", "errors", "any_error", "unpicklable_result",
-        "payload", "context", "callbacks", "nested", "logs", "cancel_before", "cancel_during", "cancel_after", "close",
+        "arguments", "order", "many_callers", "completion_order", "does_not_wait", "errors", "any_error",
+        "unpicklable_result", "payload", "context", "callbacks", "nested", "logs", "cancel_before", "cancel_during", "cancel_after", "close",
     ]  # fmt: skip
 
 
@@ -53,7 +53,9 @@ def test_every_rule_has_a_text_and_a_remedy() -> None:
     [
         (bad_backends.DropsKeywords, "arguments"),
         (bad_backends.KeepsNames, "arguments"),
+        (bad_backends.GivesAnswers, "arguments"),
         (bad_backends.MixesUp, "order"),
+        (bad_backends.OneCaller, "many_callers"),
         (bad_backends.InTurn, "completion_order"),
         (bad_backends.Blocks, "does_not_wait"),
         (bad_backends.SaysParallel, "elsewhere"),
