@@ -23,7 +23,8 @@ def test_threads_keep_what_threads_can_keep() -> None:
     names = check_backend(lambda: ThreadsBackend(2))
     assert names == [
         "arguments", "order", "many_callers", "completion_order", "does_not_wait", "errors", "any_error",
-        "unpicklable_result", "payload", "context", "callbacks", "nested", "logs", "cancel_before", "cancel_during", "cancel_after", "close",
+        "unpicklable_result", "payload", "context", "callbacks", "nested", "logs",
+        "cancel_before", "cancel_during", "cancel_after", "close",
     ]  # fmt: skip
 
 
