@@ -1,8 +1,8 @@
 """A list of stages as one picklable value, and the pages that go through it.
 
 A `PipelineSpec` is what a crawl asks for. It travels to the workers as bytes; each worker builds the `Pipeline` once
-and keeps it, with what it remembers of URLs and words. A `Pipeline` works alone as well: on local files, without any
-crawl.
+and keeps it, with what it remembers of URLs and words. A `Pipeline` works alone as well, on local files, without any
+crawl: `Pipeline([decode, parse, hash_page, verify, my_stage])`.
 
 One bad page costs one page. An exception of any stage, of the user's too, becomes `Processed(error="parse_error")`
 for that page; it is the only place in this package where everything is caught. What a worker remembers as reported is
@@ -16,39 +16,56 @@ import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
+from os import PathLike
 
 import orjson
 
+from pipelines.errors import StageError
+from pipelines.files import page_from_file, pages_from_files
 from pipelines.page import Document, Page, Processed, Target
 from pipelines.spec import Admit, PipelineSpec
-from pipelines.stages.decode import Decode
+from pipelines.stages.decode import Decode, decode
 from pipelines.stages.hash import hash_page
 from pipelines.stages.options import LinkSet, StageOptions
-from pipelines.stages.parse import Parse
+from pipelines.stages.parse import Parse, parse
 from pipelines.stages.query import query_rules
 from pipelines.stages.record import Record
 from pipelines.stages.targets import Targets
-from pipelines.stages.user import Stage, load_stage
+from pipelines.stages.user import Stage, as_stage, name_of
 from pipelines.stages.verify import verify
 from pipelines.url import fingerprinter
 
 MAX_DETAIL_CHARS = 500
 MAX_PIPELINES = 4  # several crawls may share a pool; each pipeline remembers tens of megabytes
 
-__all__ = ["Admit", "LinkSet", "Pipeline", "PipelineSpec", "Stage", "StageOptions", "process_batch"]
+BUILT_IN: tuple[Stage, ...] = (decode, parse, hash_page, verify)
+"""What happens to a page unless the list of stages says otherwise; decode first, parse before what reads its text."""
+
+__all__ = [
+    "BUILT_IN", "Admit", "LinkSet", "Pipeline", "PipelineSpec", "Stage", "StageOptions", "decode", "hash_page",
+    "page_from_file", "pages_from_files", "parse", "process_batch", "verify",
+]  # fmt: skip
 
 
 class Pipeline:
     """decode → parse → hash → verify → your stages → record, in this process, one page at a time."""
 
-    def __init__(self, spec: PipelineSpec | None = None) -> None:
-        """Build the stages. Raises StageError when one of the user's cannot be found."""
-        spec = spec or PipelineSpec()
+    def __init__(
+        self, stages: PipelineSpec | Sequence[object] | None = None, *, options: StageOptions | None = None
+    ) -> None:
+        """Build the stages: those of `stages`, else the built-in ones, then those that `options` names.
+
+        A stage is a function, a `module:function`, or a class, which is constructed here without arguments. Raises
+        StageError when one cannot be found or cannot work.
+        """
+        self.spec = spec = _spec(stages, options)
         options = spec.options
         rewrite = query_rules(options.drop_query_keys, options.sort_query)
         self.targets = Targets(fingerprinter(spec.fingerprint_key), spec.admit, rewrite)
-        self.stages: list[Stage] = [Decode(options), Parse(options, self.targets), hash_page, verify]
-        self.stages += map(load_stage, options.stages)
+        wanted = [*(BUILT_IN if spec.stages is None else spec.stages), *options.stages]
+        own_parse = Parse(options, self.targets, keep_tree=any(stage not in BUILT_IN for stage in wanted))
+        own: dict[object, Stage] = {decode: Decode(options), parse: own_parse, hash_page: hash_page, verify: verify}
+        self.stages: list[Stage] = [own[stage] if stage in BUILT_IN else as_stage(stage) for stage in wanted]
         self.record = Record(options)
         self._store_body = options.store_body
         self.reported: list[Target] = []
@@ -60,6 +77,10 @@ class Pipeline:
             return self._process(page)
         except Exception as error:  # noqa: BLE001 - the documented boundary: one bad page costs one page
             return _failed(page, "parse_error", f"{type(error).__name__}: {error}")
+
+    def process_file(self, path: str | PathLike[str]) -> Processed:
+        """Return what a file became; its URL is the file's. Raises OSError when it cannot be read."""
+        return self.process(page_from_file(path))
 
     def _process(self, page: Page) -> Processed:
         self.targets.forget_if_full()
@@ -94,10 +115,19 @@ class Pipeline:
             self.reported += targets
 
 
+def _spec(stages: PipelineSpec | Sequence[object] | None, options: StageOptions | None) -> PipelineSpec:
+    if isinstance(stages, PipelineSpec):
+        if options is not None:
+            raise StageError("options: the spec has its own; use spec._replace(options=...)")
+        return stages
+    if isinstance(stages, str) or callable(stages):
+        raise StageError(f"stages: expected a list of stages, got {stages!r}; write [*BUILT_IN, {name_of(stages)}]")
+    return PipelineSpec(options or StageOptions(), stages=None if stages is None else tuple(stages))
+
+
 def _document(changed: object, stage: Stage) -> Document:
     if not isinstance(changed, Document):
-        name = getattr(stage, "__qualname__", repr(stage))
-        raise TypeError(f"stage {name} returned a {type(changed).__name__}, expected a Document or None")
+        raise TypeError(f"stage {name_of(stage)} returned a {type(changed).__name__}, expected a Document or None")
     return changed
 
 
@@ -119,22 +149,16 @@ def _text(raw: str) -> str:
     return raw.encode("utf-8", "replace").decode()
 
 
-_pipelines: OrderedDict[bytes, Pipeline] = OrderedDict()
+_idle: OrderedDict[bytes, list[Pipeline]] = OrderedDict()
 
 
 def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
     """Process `pages` with the pipeline of `spec` (from `PipelineSpec.dumps`); runs in a worker process.
 
-    The pipeline is built on first use and kept while it is one of the last four used. Raises StageError when it
-    cannot be built.
+    The pipeline is built on first use (with no pages: `partial(process_batch, spec, [])` warms a worker up) and kept
+    while it is one of the last four used. Threads have one each. Raises StageError when it cannot be built.
     """
-    pipeline = _pipelines.get(spec)
-    if pipeline is None:
-        pipeline = _pipelines[spec] = Pipeline(_loads(spec))
-        if len(_pipelines) > MAX_PIPELINES:
-            _pipelines.popitem(last=False)
-    else:
-        _pipelines.move_to_end(spec)
+    pipeline = _take(spec)
     pipeline.reported.clear()
     # A page makes thousands of objects and no cycles. Looking for cycles while it is at work, among all that the worker
     # remembers, costs more than some stages.
@@ -146,8 +170,24 @@ def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
         pipeline.targets.unmark_reported(pipeline.reported)  # nobody will ever see these results
         raise
     finally:
+        _idle.setdefault(spec, []).append(pipeline)
         if collects:
             gc.enable()
+
+
+def _take(spec: bytes) -> Pipeline:
+    """Return a pipeline that nobody else uses: what it remembers is not made for two threads."""
+    idle = _idle.setdefault(spec, [])
+    try:
+        _idle.move_to_end(spec)
+    except KeyError:
+        pass  # another thread has just made room
+    if len(_idle) > MAX_PIPELINES:
+        _idle.popitem(last=False)
+    try:
+        return idle.pop()
+    except IndexError:
+        return Pipeline(_loads(spec))
 
 
 def _loads(spec: bytes) -> PipelineSpec:

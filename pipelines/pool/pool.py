@@ -156,6 +156,11 @@ class WorkerPool:
         return self.limited(deadline=deadline).executor()
 
     @property
+    def memory_limit(self) -> int | None:
+        """Resident bytes of a worker above which it is killed; None for no limit."""
+        return self._plan.memory_limit
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers alive, without the spare."""
         return self._supervisor.pids() if self._supervisor else ()

@@ -71,6 +71,11 @@ class Decode:
             doc.markup = text.encode("utf-8", "replace")
 
 
+def decode(doc: Document) -> None:
+    """The decode stage with the default options; a Pipeline replaces it by one with its own."""
+    _default(doc)
+
+
 _NOT_ASCII = frozenset({"UTF-16LE", "UTF-16BE", "ISO-2022-JP", "replacement"})  # their ASCII bytes are not ASCII text
 
 
@@ -90,3 +95,6 @@ def content_type(value: str) -> tuple[str, str | None]:
         if label or name != essence:
             essence, charset_label = name, label or None
     return essence, charset_label
+
+
+_default = Decode(StageOptions())

@@ -6,6 +6,8 @@ could see: without script, style and noscript, white space collapsed, a space be
 
 from __future__ import annotations
 
+from functools import cache
+
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipelines.page import Document
@@ -16,7 +18,7 @@ from pipelines.stages.outline import LEVELS, WITHOUT_EVENTS, Outline, visible_te
 from pipelines.stages.pointers import css_urls, link_field, refresh_url
 from pipelines.stages.robots import header_directives, is_nofollow, meta_directives
 from pipelines.stages.targets import Folder, Targets, resolve_base
-from pipelines.url import canonicalize
+from pipelines.url import canonicalize, fingerprinter
 
 MAX_TITLE_CHARS = 2000
 MAX_DESCRIPTION_CHARS = 5000
@@ -29,11 +31,12 @@ MAX_DIRECTIVES = 50
 class Parse:
     """The parse stage. Holds what its worker remembers of URLs, so one instance serves one crawl in one process."""
 
-    def __init__(self, options: StageOptions, targets: Targets) -> None:
+    def __init__(self, options: StageOptions, targets: Targets, *, keep_tree: bool = False) -> None:
+        """Share `targets` with the pipeline; `keep_tree` for stages that read `doc.tree`."""
         self._options = options
         self._targets = targets
         self._sets = LinkSets(options)
-        self._keep_tree = bool(options.stages)
+        self._keep_tree = keep_tree
 
     def __call__(self, doc: Document) -> None:
         directives: set[str] = set()
@@ -153,6 +156,19 @@ class Parse:
         if rows.is_full:
             doc.flags.append("links_truncated")
         doc.follow = self._sets.followable(rows, is_nofollow(doc.robots))
+
+
+@cache
+def _default() -> tuple[Parse, Targets]:
+    targets = Targets(fingerprinter(b""), None, None)
+    return Parse(StageOptions(), targets, keep_tree=True), targets
+
+
+def parse(doc: Document) -> None:
+    """The parse stage with the default options; a Pipeline replaces it by one with its own."""
+    stage, targets = _default()
+    targets.forget_if_full()
+    stage(doc)
 
 
 _ABSENT = "\0absent"  # the parser returns None for a value that is empty, too

@@ -143,7 +143,7 @@ def test_a_bad_page_does_not_swallow_its_links(user_stages: str) -> None:
 def test_a_batch_that_never_arrives_takes_its_reports_back(user_stages: str) -> None:
     spec = PipelineSpec(with_stage(f"{user_stages}:price"), admit_site, nonce="interrupted").dumps()
     process_batch(spec, [])
-    pipeline = module._pipelines[spec]
+    (pipeline,) = module._idle[spec]
     pipeline.stages.append(interrupt_on_bad)
     with pytest.raises(KeyboardInterrupt):
         process_batch(spec, [a_page("<a href=x>1</a>"), a_page("bad")])
@@ -171,14 +171,14 @@ def test_a_stage_that_cannot_be_found_says_why(user_stages: str, name: str, mess
 
 
 def test_a_pipeline_is_built_once_per_spec_and_few_are_kept() -> None:
-    module._pipelines.clear()
+    module._idle.clear()
     specs = [PipelineSpec(nonce=str(number)).dumps() for number in range(10)]
     for spec in specs:
         process_batch(spec, [])
-    assert list(module._pipelines) == specs[-module.MAX_PIPELINES :]
-    kept = module._pipelines[specs[-1]]
+    assert list(module._idle) == specs[-module.MAX_PIPELINES :]
+    kept = module._idle[specs[-1]][0]
     process_batch(specs[-1], [])
-    assert module._pipelines[specs[-1]] is kept
+    assert module._idle[specs[-1]] == [kept]
 
 
 def test_a_new_run_reports_all_links_again() -> None:
