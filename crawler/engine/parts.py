@@ -14,8 +14,8 @@ from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.scope import Scope
 from crawler.store.store import Store
+from pipelines.batcher import Batcher
 from pipelines.page import Page
-from pipelines.stream import Batcher
 from pipelines.url import CanonicalUrl
 
 
