@@ -6,7 +6,9 @@ PipelineError
 │   ├── PoolBroken         workers die as fast as they start: the circuit breaker opened
 │   ├── TaskTimeout        the deadline passed; the worker was killed
 │   ├── WorkerCrashed      the worker died while it ran this task
+│   │   └── WorkerOutOfMemory  it was killed because the task took too much memory
 │   └── TaskNotPicklable   the function or an argument cannot be sent to another process
+├── RemoteError            the task raised something that cannot travel
 └── StageError             a stage could not be found or built
 """
 
@@ -35,8 +37,16 @@ class WorkerCrashed(PoolError):
     """The worker process died while it ran the task; only this task is affected."""
 
 
+class WorkerOutOfMemory(WorkerCrashed):
+    """The worker was killed for the memory that the task took: by its own limit or by the kernel."""
+
+
 class TaskNotPicklable(PoolError, TypeError):
     """The function or an argument cannot be sent to another process."""
+
+
+class RemoteError(PipelineError):
+    """The task raised an exception that cannot travel; the message tells its type and text."""
 
 
 class StageError(PipelineError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import NamedTuple
 
-from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after, header
+from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after
 
 SCRATCH_BYTES = 256 * 1024
 
@@ -23,6 +23,8 @@ class Frame(NamedTuple):
     body: memoryview
     is_scratch: bool
     """The body lies in the scratch memory and must be decoded before the next `read`."""
+    run_s: float
+    peak_rss: int
 
 
 class Channel:
@@ -40,12 +42,12 @@ class Channel:
         """Everything has left."""
         return not self._unsent
 
-    def send(self, kind: Kind, ident: int, chunks: list[Chunk], buffers: int) -> bool:
+    def send(self, kind: Kind, ident: int, chunks: list[Chunk], size: int, buffers: int) -> bool:
         """Send a frame as far as there is room; False when `flush` has to do the rest.
 
-        Raises OSError when the worker is gone.
+        `size`: bytes of all chunks. Raises OSError when the worker is gone.
         """
-        self._unsent = [*self._unsent, header(kind, ident, chunks, buffers), *chunks]
+        self._unsent = [*self._unsent, HEADER.pack(kind, buffers, ident, size, 0.0, 0), *chunks]
         return self.flush()
 
     def flush(self) -> bool:
@@ -89,13 +91,13 @@ class Channel:
             if start > end:
                 self._head = bytes(scratch[position:end])
                 break
-            kind, buffers, ident, size = HEADER.unpack_from(scratch, position)
+            kind, buffers, ident, size, run_s, peak = HEADER.unpack_from(scratch, position)
             position = start + size
             if position > end:
                 self._filled = end - start
                 body = memoryview(bytearray(size))
                 body[: self._filled] = scratch[start:end]
-                self._partial = Frame(kind, buffers, ident, body, False)
+                self._partial = Frame(kind, buffers, ident, body, False, run_s, peak)
                 break
-            frames.append(Frame(kind, buffers, ident, scratch[start:position], True))
+            frames.append(Frame(kind, buffers, ident, scratch[start:position], True, run_s, peak))
         return frames

@@ -19,17 +19,32 @@ the user's code.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from math import inf
 from time import monotonic
+from typing import NamedTuple
 
+from pipelines.pool.backlog import Backlog
 from pipelines.pool.channel import Channel
-from pipelines.pool.frames import Kind
+from pipelines.pool.frames import Kind, size_of
+from pipelines.pool.plan import Setup
 from pipelines.pool.process import HAS_TOKENS, Process
+from pipelines.pool.stats import Death
 from pipelines.pool.task import Task
 
 MAX_MOVES = 8
 """A task whose workers died this often before they started it ends as crashed: receiving it is what kills."""
+WATCH_SECONDS = 0.05
+"""How often the memory of a worker is looked at while it runs a task with a limit."""
+ANSWER_SECONDS = 0.05
+"""When to look again at a task that is over by its worker's account but not by ours."""
+
+
+class Sentence(NamedTuple):
+    """Why we kill a worker."""
+
+    task: Task
+    death: Death
+    cause: str
 
 
 class Worker:
@@ -37,26 +52,30 @@ class Worker:
 
     __slots__ = (
         "channel",
-        "doomed",
         "finished",
+        "is_leaving",
         "is_ready",
         "is_retired",
+        "is_spare",
         "kill_at",
         "process",
         "running",
+        "sentence",
         "stale",
         "waiting",
     )
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, is_spare: bool) -> None:
         self.process = process
         self.channel = Channel(process.sock)
         self.is_ready = False
+        self.is_spare = is_spare  # gets no task before it is promoted
+        self.is_leaving = False  # works until its successor is ready
         self.is_retired = False  # gets no more tasks
         self.running: Task | None = None
         self.waiting: Task | None = None
         self.kill_at = inf  # monotonic seconds
-        self.doomed: Task | None = None  # its deadline passed and the worker was killed for it
+        self.sentence: Sentence | None = None
         self.stale = False  # a withdrawn frame still lies in the socket
         self.finished = 0  # tasks
 
@@ -88,61 +107,117 @@ class Worker:
 class Crew:
     """All workers and all tasks that are not finished."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_limit: int | None = None) -> None:
         self.workers: list[Worker] = []
-        self.queue: OrderedDict[int, Task] = OrderedDict()
+        self.queue = Backlog()
+        self.next_check = inf  # no deadline ends before, and no memory need be looked at; monotonic seconds
+        self.congested: list[Worker] = []  # the selector has to wait for room in their sockets
+        self.has_changed = True  # somebody came, left or became ready
+        self._memory_limit = memory_limit
         self._idle: dict[Worker, None] = {}  # run nothing
         self._open: dict[Worker, None] = {}  # run something and can be sent one more
-        self.next_check = inf  # no deadline ends before; monotonic seconds
-        self.congested: list[Worker] = []  # the selector has to wait for room in their sockets
 
     def is_quiet(self) -> bool:
         """Nothing is queued, nothing runs."""
         return not self.queue and all(worker.running is None for worker in self.workers)
 
-    def peak_rss_bytes(self, before: int) -> int:
-        """Return the largest resident size of a worker, or `before` if that is larger."""
-        return max([before, *(worker.process.peak_rss_bytes() for worker in self.workers)])
-
     def enqueue(self, task: Task) -> None:
         """Take a new task."""
-        self.queue[task.ident] = task
+        self.queue.append(task)
         self.dispatch()
 
-    def overdue(self, now: float) -> list[Worker]:
-        """Retire and return the workers whose task ran past its deadline."""
-        late = [worker for worker in self.workers if worker.kill_at <= now]
-        for worker in late:
-            worker.doomed, worker.kill_at = worker.running, inf
-            self.retire(worker)
-        self.next_check = min((worker.kill_at for worker in self.workers), default=inf)
-        return late
+    def add(self, worker: Worker) -> None:
+        """Take a worker that begins to start."""
+        self.workers.append(worker)
+        self.has_changed = True
+
+    def prepare(self, worker: Worker, setup: Setup) -> None:
+        """Send the initializer to a worker that begins to start."""
+        try:
+            if not worker.channel.send(Kind.SETUP, 0, setup.chunks, size_of(setup.chunks), setup.buffers):
+                self.congested.append(worker)
+        except OSError:
+            self.retire(worker)  # it is dead already
+
+    def ready(self, worker: Worker) -> None:
+        """Note that a worker is warm; unless it is a spare it gets tasks."""
+        worker.is_ready = True
+        self.has_changed = True
+        if not worker.is_spare:
+            self._place(worker)
+            self._share()
+
+    def promote(self, spare: Worker) -> None:
+        """Put a spare to work, now or as soon as it is ready."""
+        spare.is_spare = False
+        if spare.is_ready:
+            self.ready(spare)
+
+    def leave(self, worker: Worker) -> None:
+        """Note that a worker is to be replaced; it works on until its successor is ready."""
+        if not worker.is_leaving:
+            worker.is_leaving = True
+            self.has_changed = True
+
+    def memory_limit(self, task: Task) -> int | None:
+        """Return the bytes above which a worker is killed for this task."""
+        return self._memory_limit if task.limits.memory is None else task.limits.memory
+
+    def check(self, now: float) -> list[Worker]:
+        """Retire and return the workers that ran past a deadline or outgrew a memory limit; set `next_check`."""
+        self.next_check = inf
+        condemned = [worker for worker in self.workers if self._is_over(worker, now)]
+        self.dispatch()
+        return condemned
+
+    def condemn(self, worker: Worker, task: Task, death: Death, cause: str) -> bool:
+        """Retire a worker that is to be killed for a task it runs; False when it is through with that task.
+
+        What waits behind is taken back first. Where that fails the worker has claimed it, so the answer to the task
+        before it is on its way; unless the task to be stopped is the very one that we still believe to wait.
+        """
+        if worker.waiting is not None:
+            following = worker.withdraw()
+            if following is not None:
+                self.queue.put_back(following)
+            elif worker.waiting is not task:
+                return False
+        worker.sentence = Sentence(task, death, cause)
+        worker.kill_at = inf
+        self.retire(worker)
+        return True
+
+    def release(self, worker: Worker) -> None:
+        """Retire a worker that ends once it is through with what it has claimed."""
+        self.retire(worker)
+        following = worker.withdraw()
+        if following is not None:
+            self.queue.put_back(following)
+            self.dispatch()
 
     def abandon(self) -> list[Task]:
         """Let go of every unfinished task and return them all."""
-        tasks = list(self.queue.values())
-        self.queue.clear()
+        tasks = self.queue.drain()
         for worker in self.workers:
             self.retire(worker)
             tasks += [task for task in (worker.running, worker.waiting) if task is not None]
             worker.running, worker.waiting, worker.kill_at = None, None, inf
         return tasks
 
-    def ready(self, worker: Worker) -> None:
-        """Let a worker have tasks."""
-        worker.is_ready = True
-        self._place(worker)
-        self._share()
-
-    def cancelled(self, ident: int) -> None:
-        """Forget a task whose future was cancelled before it ran; when that comes too late, `finish` sees to it."""
-        task = self.queue.pop(ident, None)
-        if task is None:
-            for worker in self.workers:
-                if worker.waiting is not None and worker.waiting.ident == ident:
-                    task = worker.withdraw()
-        if task is not None:
-            task.claim()
+    def cancelled(self, ident: int, *, stop: bool) -> Worker | None:
+        """Forget a task whose future was cancelled; return the worker to be killed for it, if it is to be stopped."""
+        if self.queue.discard(ident) is not None:
+            return None
+        for worker in self.workers:
+            waiting, running = worker.waiting, worker.running
+            if waiting is not None and waiting.ident == ident:
+                if worker.withdraw() is None and stop and self.condemn(worker, waiting, Death.STOPPED, "stopped"):
+                    return worker
+            elif running is not None and running.ident == ident and stop:
+                is_doomed = worker.sentence is None and self.condemn(worker, running, Death.STOPPED, "stopped")
+                self.dispatch()
+                return worker if is_doomed else None
+        return None
 
     def finish(self, worker: Worker, ident: int) -> Task:
         """Note that a worker is through with the task it ran, give it the next, return the one that is done."""
@@ -173,15 +248,13 @@ class Crew:
         running, waiting = worker.running, worker.waiting
         worker.running = worker.waiting = None
         if waiting is not None:
-            self._put_back(waiting)
+            self.queue.put_back(waiting)
         if running is not None:
-            started = unclaimed < (1 if waiting is None else 2)
-            innocent = (
-                worker.doomed is not None and worker.doomed is not running
-            )  # it began while the kill was on its way
-            if (not started and running.moves < MAX_MOVES) or innocent:
+            has_started = unclaimed < (1 if waiting is None else 2)
+            if not has_started and running.moves < MAX_MOVES:
                 running.moves += 1
-                self._put_back(running)
+                running.future.has_started = False
+                self.queue.put_back(running)
                 running = None
         self.dispatch()
         return running
@@ -189,6 +262,7 @@ class Crew:
     def retire(self, worker: Worker) -> None:
         """Give a worker no more tasks."""
         worker.is_retired = True
+        self.has_changed = True
         self._idle.pop(worker, None)
         self._open.pop(worker, None)
         if worker in self.congested:
@@ -204,12 +278,27 @@ class Crew:
                 del self._open[worker]
             else:
                 return
-            self._send(worker, self.queue.popitem(last=False)[1])
+            self._send(worker, self.queue.popleft())
             self._place(worker)
 
-    def _put_back(self, task: Task) -> None:
-        self.queue[task.ident] = task
-        self.queue.move_to_end(task.ident, last=False)
+    def _is_over(self, worker: Worker, now: float) -> bool:
+        """Whether a worker is to be killed for what it runs; arranges for the next look."""
+        task = worker.running
+        if task is None or worker.sentence is not None:
+            return False
+        if worker.kill_at <= now:
+            if self.condemn(worker, task, Death.TIMEOUT, f"deadline of {task.limits.deadline:g} s"):
+                return True
+            worker.kill_at = now + ANSWER_SECONDS
+        limit = self.memory_limit(task)
+        if limit is not None:
+            size = worker.process.rss_bytes()
+            task.record.peak_rss = max(task.record.peak_rss, size)
+            if size > limit and self.condemn(worker, task, Death.OOM, f"RSS {_mib(size)} above {_mib(limit)}"):
+                return True
+            self.next_check = min(self.next_check, now + WATCH_SECONDS)
+        self.next_check = min(self.next_check, worker.kill_at)
+        return False
 
     def _share(self) -> None:
         """Dispatch; then let an idle worker take over what waits behind a running task."""
@@ -234,16 +323,22 @@ class Crew:
         if HAS_TOKENS:
             os.eventfd_write(worker.process.token, 1)
         try:
-            if not worker.channel.send(Kind.OFFER, task.ident, task.chunks, task.buffers):
+            if not worker.channel.send(Kind.OFFER, task.ident, task.chunks, task.size, task.buffers):
                 self.congested.append(worker)
         except OSError:
             self.retire(worker)  # it died; what it was sent is put back when it is buried
 
     def _start(self, worker: Worker, task: Task) -> None:
         worker.running = task
-        if task.deadline is not None:
-            worker.kill_at = monotonic() + task.deadline
+        record, limits = task.record, task.limits
+        record.sent = now = monotonic()
+        record.worker = worker.process.pid
+        record.attempts += 1
+        if limits.deadline is not None:
+            worker.kill_at = now + limits.deadline
             self.next_check = min(self.next_check, worker.kill_at)
+        if self.memory_limit(task) is not None:
+            self.next_check = min(self.next_check, now + WATCH_SECONDS)
 
     def _place(self, worker: Worker) -> None:
         """Sort a worker into the group it now belongs to."""
@@ -254,3 +349,7 @@ class Crew:
             self._idle[worker] = None
         elif worker.waiting is None and HAS_TOKENS:
             self._open[worker] = None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:.1f} MiB"

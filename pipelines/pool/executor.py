@@ -7,26 +7,27 @@ from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from typing import Any
 
-Submit = Callable[[Callable[..., Any], tuple[object, ...], dict[str, object], float | None], Future[Any]]
+from pipelines.pool.task import TaskFuture
+
+Submit = Callable[..., TaskFuture[Any]]
 
 
 class PoolExecutor(Executor):
-    """A face of a pool, with one deadline for every task submitted through it.
+    """A face of a pool, whose limits every task has that is submitted through it.
 
     Shutting it down leaves the pool open.
     """
 
-    def __init__(self, submit: Submit, deadline: float | None) -> None:
+    def __init__(self, submit: Submit) -> None:
         self._submit = submit
-        self._deadline = deadline
         self._unfinished: set[Future[Any]] = set()
         self._is_shut = False
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Run `fn(*args, **kwargs)` in a worker; raises RuntimeError after `shutdown`."""
         if self._is_shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        future = self._submit(fn, args, kwargs, self._deadline)
+        future = self._submit(fn, args, kwargs)
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future

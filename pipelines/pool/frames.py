@@ -2,7 +2,10 @@
 
 A frame is a fixed header, the lengths of its out-of-band buffers, the pickle (protocol 5, PEP 574) and the buffers::
 
-    kind u8 | - | buffers u32 | ident u64 | size u64 || length u64 per buffer || pickle || buffer || buffer …
+    kind u8 | - | buffers u32 | ident u64 | size u64 | run seconds f64 | peak RSS u64
+    || length u64 per buffer || pickle || buffer || buffer …
+
+The last two fields of the header mean something in answers only.
 
 Both ends are on one machine and run the same code, so native byte order and no version field. The worker imports this
 module before anything else: it must stay free of heavy imports.
@@ -16,7 +19,7 @@ from enum import IntEnum
 from pickle import PickleBuffer, Pickler, loads
 from typing import Any, Protocol
 
-HEADER = struct.Struct("=BxxxIQQ")
+HEADER = struct.Struct("=BxxxIQQdQ")
 MAX_VECTORS = 512
 """Buffers per system call; IOV_MAX is 1,024 on Linux."""
 
@@ -38,6 +41,14 @@ class Kind(IntEnum):
     """worker: the offer had been withdrawn."""
     UNSTARTABLE = 6
     """worker: warm-up failed with this traceback; the process ends."""
+    EXHAUSTED = 7
+    """worker: the task raised MemoryError; otherwise like FAILURE. The worker wants to be replaced."""
+    SETUP = 8
+    """parent: the initializer, before the first offer."""
+    LOG = 9
+    """worker: a log record or a warning, as a dict; see logs.py."""
+    HEAVY = 10
+    """worker: between two tasks it is larger than it should be."""
 
 
 class _Writer(Protocol):
@@ -68,9 +79,9 @@ def encode(value: object) -> tuple[list[Chunk], int]:
     return [table, *chunks, *views], len(views)
 
 
-def header(kind: Kind, ident: int, chunks: list[Chunk], buffers: int) -> bytes:
-    """Return the header in front of `chunks`."""
-    return HEADER.pack(kind, buffers, ident, sum(map(len, chunks)))
+def size_of(chunks: list[Chunk]) -> int:
+    """Return the bytes of a body."""
+    return sum(map(len, chunks))
 
 
 def decode(body: memoryview, buffers: int, *, copy: bool) -> Any:

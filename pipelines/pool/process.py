@@ -1,4 +1,4 @@
-"""The process of one worker: its start, its signs of life and of death, its last words.
+"""The process of one worker: its start, its size, its signs of life and of death.
 
 `subprocess` and not `multiprocessing`: nothing is forked from a threaded parent, and it also works inside daemonic
 processes (Dask, Celery). A `Process` must be started by the thread that watches it, because the kernel ties
@@ -8,23 +8,21 @@ processes (Dask, Celery). A `Process` must be started by the thread that watches
 from __future__ import annotations
 
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from pipelines.pool.levels import lowest_level
+from pipelines.pool.plan import Plan
+from pipelines.pool.relay import Output, Relay
 from pipelines.pool.worker import BOOTSTRAP
 
-TAIL_BYTES = 4096
-"""How much of a worker's output is kept to explain its death."""
-MAX_READS = 64
-"""How often the pipe of a dead worker is read: one of its own children may still be writing."""
 SOCKET_BYTES = 1 << 20
 """Asked of the kernel, which caps it (net.core.wmem_max, 208 KiB by default)."""
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
 HAS_TOKENS = hasattr(os, "eventfd")
@@ -32,33 +30,36 @@ HAS_TOKENS = hasattr(os, "eventfd")
 
 
 class Process:
-    """One child. Owns its descriptors: `sock`, `pidfd`, `token` and `output`; `close` returns them."""
+    """One child. Owns its descriptors: `sock`, `pidfd`, `token` and `output_fd`; `close` returns them."""
 
-    def __init__(self, *, preload: Sequence[str], nice: int) -> None:
-        self.tail = b""
-        self.token = self.pidfd = -1
+    def __init__(self, plan: Plan, relay: Relay) -> None:
+        """Raises OSError."""
+        self.is_closed = False
+        self.token = self.pidfd = self._statm = -1
         with ExitStack() as ours, ExitStack() as theirs:
+            _keep_standard_descriptors(theirs)
             if HAS_TOKENS:
                 self.token = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
                 ours.callback(os.close, self.token)
             self.sock, sock = socket.socketpair()
             ours.callback(self.sock.close)
             theirs.callback(sock.close)
-            self.output, output = os.pipe()
-            ours.callback(os.close, self.output)
+            self.output_fd, output = os.pipe()
+            ours.callback(os.close, self.output_fd)
             theirs.callback(os.close, output)
             for end in (self.sock, sock):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             self.sock.setblocking(False)
-            os.set_blocking(self.output, False)
+            os.set_blocking(self.output_fd, False)
             self._popen = subprocess.Popen(
-                _command(sock.fileno(), self.token, nice, preload),
+                _command(sock.fileno(), self.token, plan),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 pass_fds=[sock.fileno(), self.token] if HAS_TOKENS else [sock.fileno()],
             )
             self.pid = self._popen.pid
+            self.output = Output(self.output_fd, relay)
             self._descriptors = ours.pop_all()
         if HAS_PIDFD:
             try:
@@ -82,45 +83,20 @@ class Process:
         """Wait for a process that is dead or has been killed."""
         self._popen.wait()
 
-    def relay(self) -> bool:
-        """Pass on what the worker printed, keep its tail; False at end of file.
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; negative for a signal; None while it is not reaped."""
+        return self._popen.returncode
 
-        A stderr that takes nothing (a stopped terminal, a full pipe) must not stop the supervisor: then it is dropped.
-        """
+    def rss_bytes(self) -> int:
+        """Return the resident size now; 0 where the kernel does not tell. One system call."""
         try:
-            data = os.read(self.output, select.PIPE_BUF)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
-        try:
-            # POLLOUT promises room for PIPE_BUF bytes.
-            if select.select([], [2], [], 0)[1]:
-                os.write(2, data)
-        except (OSError, ValueError):
-            pass  # there is no stderr
-        return True
-
-    def last_words(self) -> str:
-        """Return the end of what the worker printed."""
-        for _ in range(MAX_READS):
-            before = self.tail
-            if not self.relay() or self.tail == before:
-                break
-        return self.tail.decode("utf-8", "replace").strip()
-
-    def obituary(self) -> str:
-        """Say how the process ended, for a message: `was killed by SIGSEGV`, `exited with code 3`."""
-        code = self._popen.returncode
-        if code is None:
-            return "hung up"
-        if code >= 0:
-            return f"exited with code {code}"
-        try:
-            return f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
+            if self._statm < 0:
+                self._statm = os.open(f"/proc/{self.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptors.callback(os.close, self._statm)
+            return int(os.pread(self._statm, 64, 0).split(None, 2)[1]) * PAGE_BYTES
+        except (OSError, IndexError):
+            return 0  # it is dead, or this is no Linux
 
     def peak_rss_bytes(self) -> int:
         """Return the largest resident size so far, in bytes; 0 where the kernel does not tell."""
@@ -134,10 +110,18 @@ class Process:
     def close(self) -> None:
         """Return the descriptors. The process must be reaped."""
         self._descriptors.close()
-        self.token = self.output = self.pidfd = -1
+        self.token = self.output_fd = self.pidfd = self._statm = -1
+        self.is_closed = True
 
 
-def _command(sock: int, token: int, nice: int, preload: Sequence[str]) -> list[str]:
+def _keep_standard_descriptors(stack: ExitStack) -> None:
+    """Keep 0, 1 and 2 taken for a while, where they are closed: the child puts its own files there."""
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        stack.callback(os.close, fd)
+    os.close(fd)
+
+
+def _command(sock: int, token: int, plan: Plan) -> list[str]:
     flags = ["-O"] * sys.flags.optimize
     flags += [f"-W{option}" for option in sys.warnoptions]
     flags += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001 - public
@@ -146,8 +130,18 @@ def _command(sock: int, token: int, nice: int, preload: Sequence[str]) -> list[s
     if not _needs_site():
         flags.append("-S")  # site reads every .pth file; the child gets the finished sys.path instead
     path = [entry or str(Path.cwd()) for entry in sys.path]
-    numbers = [str(number) for number in (sock, token, os.getpid(), nice)]
-    return [sys.executable, *flags, "-Xfaulthandler", "-c", BOOTSTRAP, *numbers, ",".join(preload), *path]
+    numbers = (
+        sock,
+        token,
+        os.getpid(),
+        plan.nice,
+        lowest_level(),
+        plan.address_space or 0,
+        plan.recycle_above or 0,
+        int(bool(plan.setup)),
+    )
+    words = [",".join(map(str, numbers)), ",".join(plan.preload)]
+    return [sys.executable, *flags, "-Xfaulthandler", "-c", BOOTSTRAP, *words, *path]
 
 
 def _needs_site() -> bool:

@@ -16,11 +16,9 @@ from __future__ import annotations
 from pickle import dumps, loads
 from typing import Any, NamedTuple
 
-from pipelines.errors import PipelineError
+from pipelines.errors import RemoteError
 
-
-class RemoteError(PipelineError):
-    """The task raised an exception that cannot travel; the message tells its type and text."""
+__all__ = ["Failure", "RemoteError", "RemoteTraceback", "pack", "unpack"]
 
 
 class RemoteTraceback(Exception):

@@ -1,4 +1,4 @@
-"""The one thread of a pool: starts workers, reads results, enforces deadlines, notices deaths, closes.
+"""The one thread of a pool: starts workers, reads results, enforces limits, notices deaths, closes.
 
 Every worker has its own socket, so there is no lock and no queue that a dying worker could leave in a bad state.
 `submit` writes to a worker's socket from the caller's thread when one is free; this thread does everything else. The
@@ -10,98 +10,101 @@ Few steps per task matter more here than anywhere: each is taken with the GIL th
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import threading
-from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from math import inf
 from time import monotonic
 from typing import Any
 
-from pipelines.errors import PoolBroken, PoolClosed, PoolError, TaskTimeout, WorkerCrashed
+from pipelines.errors import PoolBroken, PoolClosed, PoolError
 from pipelines.pool.breaker import Breaker
 from pipelines.pool.channel import SCRATCH_BYTES, Frame
+from pipelines.pool.closing import EXIT_SECONDS, Closing
 from pipelines.pool.crew import Crew, Worker
+from pipelines.pool.deaths import condemned, crashed, obituary
 from pipelines.pool.frames import Kind, decode
+from pipelines.pool.limits import Limits
+from pipelines.pool.memory import OomKills
+from pipelines.pool.outcome import Status
+from pipelines.pool.plan import Plan
 from pipelines.pool.process import Process
+from pipelines.pool.relay import Relay
+from pipelines.pool.staff import Staff
 from pipelines.pool.stats import Death, PoolStats
-from pipelines.pool.task import Function, Task
+from pipelines.pool.switchboard import Line, Switchboard
+from pipelines.pool.tally import Tally
+from pipelines.pool.task import Function, Task, TaskFuture
 
-EXIT_SECONDS = 0.5
-"""What an idle worker gets to exit by itself at the close."""
-
-
-_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+DISMISSAL_SECONDS = 2.0
+"""What a recycled worker gets, in which the functions it registered with `atexit` run."""
 
 
 class Supervisor:
-    """Runs `size` workers until told to close. All public methods may be called from any thread."""
+    """Runs the workers of a plan until told to close. All public methods may be called from any thread."""
 
-    def __init__(self, size: int, *, preload: tuple[str, ...], nice: int, name: str) -> None:
-        self.closed: Future[None] = Future()
-        """Done when no worker and no descriptor is left."""
-        self._size, self._preload, self._nice = size, preload, nice
+    def __init__(self, plan: Plan, *, on_refusal: Callable[[], None]) -> None:
+        """`on_refusal` is called once, from any thread, when nothing more is taken."""
+        self.closed: Future[list[str]] = Future()
+        """The names of the tasks that were lost, once no worker and no descriptor is left."""
+        self._plan, self._on_refusal = plan, on_refusal
         self._pid = os.getpid()
         self._lock = threading.RLock()  # the garbage collector may run a pool's finalizer anywhere
-        self._crew = Crew()
+        self._crew = Crew(plan.memory_limit)
+        self._staff = Staff(plan, self._crew)
+        self._tally = Tally()
         self._idents = count(1)
         self._refusal: PoolError | None = None  # why nothing more is taken
         self._breaker = Breaker()
-        self._drain_until: float | None = None  # closing; monotonic seconds
-        self._grace = EXIT_SECONDS
-        self._exit_until = inf  # set once the drain is over
-        self._spawn_at = 0.0
-        self._hired = self._done = self._peak_rss = 0
-        self._deaths: Counter[Death] = Counter()
+        self._closing = Closing()
+        self._lost: list[str] = []
+        self._relay = Relay()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe()
-        for fd in (self._wake_read, self._wake_write):
-            os.set_blocking(fd, False)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self.thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
+        self._board = Switchboard()
+        self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
-    def submit(
-        self, function: Function, args: tuple[object, ...], kwargs: dict[str, object], deadline: float | None
-    ) -> Future[Any]:
-        """Take a task; pickles it here and now. Raises TaskNotPicklable, PoolClosed, PoolBroken."""
-        if self._pid != os.getpid():
-            raise PoolClosed("this pool belongs to the process that forked this one; make another")
-        task = Task(next(self._idents), function, args, kwargs, deadline, self._cancelled)
+    def task(
+        self,
+        function: Function,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        limits: Limits,
+        asked: float = 0.0,
+    ) -> Task:
+        """Return a task for `submit`; pickles it here and now. Raises TaskNotPicklable."""
+        return Task(next(self._idents), function, args, kwargs, limits, self._cancelled, asked)
+
+    def submit(self, task: Task) -> TaskFuture[Any]:
+        """Take a task. Raises PoolClosed, PoolBroken."""
         with self._lock:
-            if self._refusal is not None:
-                raise type(self._refusal)(*self._refusal.args) from self._refusal.__cause__
+            self.check()
             crew = self._crew
             check = crew.next_check
             crew.enqueue(task)
             if crew.congested or crew.next_check < check:
-                self._wake()
+                self._board.ring()
         return task.future
 
+    def check(self) -> None:
+        """Raise PoolClosed or PoolBroken if nothing more is taken."""
+        if self._pid != os.getpid():
+            raise PoolClosed("this pool belongs to the process that forked this one; make another")
+        if self._refusal is not None:
+            raise type(self._refusal)(*self._refusal.args) from self._refusal.__cause__
+
     def pids(self) -> tuple[int, ...]:
-        """Return the process ids of the workers."""
+        """Return the process ids of the workers, without spares."""
         with self._lock:
-            return tuple(worker.process.pid for worker in self._crew.workers)
+            return tuple(worker.process.pid for worker in self._crew.workers if not worker.is_spare)
 
     def stats(self) -> PoolStats:
         """Return the figures of this moment; reads one small file in /proc per worker."""
         with self._lock:
-            self._peak_rss = self._crew.peak_rss_bytes(self._peak_rss)
-            workers = self._crew.workers
-            waiting = sum(worker.waiting is not None for worker in workers)
-            return PoolStats(
-                workers=len(workers),
-                ready=sum(worker.is_ready for worker in workers),
-                busy=sum(worker.running is not None for worker in workers),
-                queued=len(self._crew.queue) + waiting,
-                done=self._done,
-                deaths={death: self._deaths[death] for death in Death},
-                restarts=max(0, self._hired - self._size),
-                peak_rss_bytes=self._peak_rss,
-            )
+            self._tally.look_at(self._crew)
+            return self._tally.stats(self._crew, self._staff.restarts)
 
     def close(self, drain_seconds: float, *, grace_seconds: float = EXIT_SECONDS) -> None:
         """Begin to close and return; `closed` tells the end. A later call may shorten the drain, not prolong it.
@@ -113,27 +116,21 @@ class Supervisor:
         with self._lock:
             if self._refusal is None:
                 self._refusal = PoolClosed("the pool is closed")
-            until = monotonic() + drain_seconds
-            self._grace = min(self._grace, grace_seconds)
-            self._exit_until = self._exit_until if grace_seconds or self._exit_until == inf else 0.0
-            self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
-            self._wake()
+            self._closing.begin(monotonic(), drain_seconds, grace_seconds)
+            self._board.ring()
+        self._on_refusal()
 
-    def _cancelled(self, ident: int) -> None:
+    def _cancelled(self, ident: int, stop: bool) -> None:
+        """Forget a task whose future was cancelled; kill the worker that runs it, if it is to be stopped."""
+        if self._pid != os.getpid():
+            return
         with self._lock:
-            self._crew.cancelled(ident)
-            self._wake_if_closing()
-
-    def _wake_if_closing(self) -> None:
-        if self._drain_until is not None:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._wake_write >= 0:
-            try:
-                os.write(self._wake_write, b"\0")
-            except BlockingIOError:
-                pass  # a full pipe wakes just as well
+            self._tally.cancelled += 1
+            worker = self._crew.cancelled(ident, stop=stop)
+            if worker is not None:
+                worker.process.kill()
+            if worker is not None or self._closing.has_begun:
+                self._board.ring()
 
     # From here on: the supervisor's thread.
 
@@ -141,12 +138,14 @@ class Supervisor:
         # Workers start with this mask: Ctrl-C must not hit an interpreter that has not yet installed its handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
+            self._oom_kills = OomKills()
             while not self._is_over():
-                self._hire()
+                if self._staff.is_due(monotonic()):
+                    self._arrange()
                 self._watch_congested()
-                for key, mask in self._selector.select(self._timeout()):
-                    self._attend(key, mask)
-                self._enforce_deadlines()
+                for line, worker in self._board.wait(self._timeout()):
+                    self._attend(line, worker)
+                self._enforce_limits()
         except BaseException as exc:
             self._break("the supervisor of the pool failed; this is a bug", exc)
             raise
@@ -154,29 +153,24 @@ class Supervisor:
             self._clean_up()
 
     def _timeout(self) -> float | None:
-        until = min(self._crew.next_check, self._exit_until)
-        if self._exit_until == inf and self._drain_until is not None:
-            until = min(until, self._drain_until)
-        if self._wants_more():
-            until = min(until, self._spawn_at)
+        if self._crew.has_changed:
+            return 0.0
+        until = min(self._crew.next_check, self._staff.start_at, self._closing.due())
         return None if until == inf else max(0.0, until - monotonic())
 
-    def _attend(self, key: selectors.SelectorKey, mask: int) -> None:
-        if key.data is None:
-            os.read(self._wake_read, 4096)
-            return
-        source, worker = key.data
-        if worker.process.pidfd == -1 and worker not in self._crew.workers:
+    def _attend(self, line: Line, worker: Worker) -> None:
+        if worker.process.is_closed:
             return  # buried earlier in this turn
-        if source == "socket":
-            if mask & selectors.EVENT_READ:
+        match line:
+            case Line.FRAME:
                 self._read(worker)
-            else:
+            case Line.ROOM:
                 self._flush(worker)
-        elif source == "pid":
-            self._bury(worker)
-        elif not worker.process.relay():
-            self._selector.unregister(worker.process.output)
+            case Line.DEATH:
+                self._bury(worker)
+            case Line.OUTPUT:
+                if not worker.process.output.pump():
+                    self._board.drop(worker.process.output_fd)
 
     def _read(self, worker: Worker) -> None:
         try:
@@ -185,18 +179,14 @@ class Supervisor:
         except BlockingIOError:
             pass
         except (EOFError, ConnectionError):
-            self._lost(worker)
+            self._hung_up(worker)
 
     def _handle(self, worker: Worker, frame: Frame) -> None:
         kind = frame.kind
-        if kind == Kind.VALUE or kind == Kind.FAILURE:
-            with self._lock:
-                if worker.running is None:
-                    return  # abandoned at the close
-                task = self._crew.finish(worker, frame.ident)
-                self._done += 1
-            self._breaker.finished()
-            task.settle(frame)
+        if kind == Kind.VALUE or kind == Kind.FAILURE or kind == Kind.EXHAUSTED:
+            self._answered(worker, frame)
+        elif kind == Kind.LOG:
+            self._relay.log(frame)
         elif kind == Kind.READY:
             self._breaker.started()
             with self._lock:
@@ -204,15 +194,43 @@ class Supervisor:
         elif kind == Kind.SKIPPED:
             with self._lock:
                 self._crew.skipped(worker)
+                self._dismiss_if_free(worker)
+        elif kind == Kind.HEAVY:
+            with self._lock:
+                self._crew.leave(worker)
         else:
-            worker.process.tail = decode(frame.body, frame.buffers, copy=True).encode()
+            worker.process.output.verdict = decode(frame.body, frame.buffers, copy=True)
+
+    def _answered(self, worker: Worker, frame: Frame) -> None:
+        with self._lock:
+            if worker.running is None:
+                return  # abandoned at the close
+            task = self._crew.finish(worker, frame.ident)
+            self._tally.answered(task, frame)
+            if frame.kind == Kind.EXHAUSTED:
+                self._crew.leave(worker)
+                self._crew.release(worker)
+            elif self._plan.recycle_after is not None and worker.finished >= self._plan.recycle_after:
+                self._crew.leave(worker)
+            if worker.is_leaving:
+                self._dismiss_if_free(worker)
+        self._breaker.finished()
+        task.settle(frame)
+
+    def _dismiss_if_free(self, worker: Worker) -> None:
+        """Tell a released worker to go, once it is through with its tasks. The lock is held."""
+        crew = self._crew
+        if worker.is_leaving and worker.is_retired and worker.running is None and not worker.stale:
+            worker.process.hang_up()
+            worker.kill_at = monotonic() + DISMISSAL_SECONDS
+            crew.next_check = min(crew.next_check, worker.kill_at)
 
     def _watch_congested(self) -> None:
         """Wait for room in the sockets that did not take everything."""
         with self._lock:
             congested, self._crew.congested = self._crew.congested, []
         for worker in congested:
-            self._selector.modify(worker.process.sock, _BOTH, ("socket", worker))
+            self._board.want_room(worker, True)
 
     def _flush(self, worker: Worker) -> None:
         with self._lock:
@@ -221,45 +239,47 @@ class Supervisor:
             except OSError:
                 is_drained = True  # it died; its end is noticed separately
         if is_drained:
-            self._selector.modify(worker.process.sock, selectors.EVENT_READ, ("socket", worker))
+            self._board.want_room(worker, False)
 
-    def _enforce_deadlines(self) -> None:
+    def _enforce_limits(self) -> None:
         now = monotonic()
         if now < self._crew.next_check:
             return
         with self._lock:
-            late = self._crew.overdue(now)
-        for worker in late:
+            condemned = self._crew.check(now)
+        for worker in condemned:
             worker.process.kill()
 
-    def _wants_more(self) -> bool:
-        if self._breaker.is_open or self._exit_until < inf:
-            return False
-        if self._drain_until is not None and not self._crew.queue:
-            return False
-        return len(self._crew.workers) < self._size
-
-    def _hire(self) -> None:
-        while self._wants_more() and monotonic() >= self._spawn_at:
+    def _arrange(self) -> None:
+        """Promote, release and start whom it takes; a spare is promoted before anything slow is done."""
+        with self._lock:
+            starts = self._staff.arrange(monotonic(), may_start=self._may_start())
+            for worker in self._crew.workers:
+                self._dismiss_if_free(worker)
+        for is_spare in starts:
+            if is_spare and self._closing.has_begun:
+                continue
             try:
-                process = Process(preload=self._preload, nice=self._nice)
+                worker = Worker(Process(self._plan, self._relay), is_spare=is_spare)
             except OSError as exc:
                 self._start_failed(f"the process could not be started: {exc}", "")
-                continue
-            worker = Worker(process)
+                return
             with self._lock:
-                self._crew.workers.append(worker)
-            self._hired += 1
-            self._selector.register(process.sock, selectors.EVENT_READ, ("socket", worker))
-            self._selector.register(process.output, selectors.EVENT_READ, ("output", worker))
-            if process.pidfd >= 0:
-                self._selector.register(process.pidfd, selectors.EVENT_READ, ("pid", worker))
+                self._staff.add(worker)
+                if self._plan.setup is not None:
+                    self._crew.prepare(worker, self._plan.setup)
+            self._board.connect(worker)
 
-    def _lost(self, worker: Worker) -> None:
+    def _may_start(self) -> bool:
+        if self._breaker.is_open or self._closing.is_drained:
+            return False
+        return not self._closing.has_begun or len(self._crew.queue) > 0
+
+    def _hung_up(self, worker: Worker) -> None:
         """A worker closed its end: it is dead, or of no more use."""
         with self._lock:
             self._crew.retire(worker)
-        self._selector.unregister(worker.process.sock)
+        self._board.drop(worker.process.sock)
         worker.process.kill()
         if worker.process.pidfd < 0:
             self._bury(worker)
@@ -268,30 +288,36 @@ class Supervisor:
         process = worker.process
         process.reap()
         self._read_rest(worker)
-        for key in list(self._selector.get_map().values()):
-            if key.data is not None and key.data[1] is worker:
-                self._selector.unregister(key.fileobj)
+        self._board.disconnect(worker)
         with self._lock:
             victim = self._crew.bury(worker)
-        words = process.last_words()
+        words = process.output.last_words()
         process.close()
-        if self._exit_until < inf:
-            return
-        what = f"worker {process.pid} {process.obituary()}"
-        if victim is not None and victim is worker.doomed:
-            self._deaths[Death.TIMEOUT] += 1
-            victim.fail(
-                TaskTimeout(f"{victim.name} ran past its deadline of {victim.deadline:g} s; its worker was killed")
-            )
+        if not self._closing.is_drained:
+            self._mourn(worker, victim, words)
+
+    def _mourn(self, worker: Worker, victim: Task | None, words: str) -> None:
+        """Count a death, answer the task that went with it, and see whether it is one too many."""
+        pid, code = worker.process.pid, worker.process.exit_code
+        if worker.sentence is not None:
+            verdict = condemned(worker.sentence)
         elif victim is not None:
-            self._deaths[Death.CRASH] += 1
-            victim.fail(_crash(f"{what} while it ran {victim.name}; only this task is affected", words))
-            if self._breaker.crashed(worker.finished):
-                self._break(f"workers crash in a row without finishing any task; the last one: {what}", None, words)
-        elif worker.is_ready:
-            self._deaths[Death.IDLE if worker.doomed is None else Death.TIMEOUT] += 1
+            verdict = crashed(victim, pid, code, words, self._oom_kills)
         else:
-            self._start_failed(f"{what} before it was ready", words)
+            if worker.is_leaving:
+                self._tally.recycled += 1
+            elif worker.is_ready:
+                self._tally.deaths[Death.IDLE] += 1
+            else:
+                self._start_failed(f"{obituary(pid, code)} before it was ready", words)
+            return
+        self._tally.deaths[verdict.death] += 1
+        if victim is not None:
+            self._tally.failed(verdict.status)
+            victim.fail(verdict.error, verdict.status, verdict.cause)
+        if verdict.death == Death.CRASH and self._breaker.crashed(worker.finished):
+            what = obituary(pid, code)
+            self._break(f"workers crash in a row without finishing any task; the last one: {what}", None, words)
 
     def _read_rest(self, worker: Worker) -> None:
         """Read the answers that a dead worker had still written."""
@@ -303,9 +329,10 @@ class Supervisor:
             pass  # that was all; what it left half-written is of no use
 
     def _start_failed(self, what: str, words: str) -> None:
-        self._deaths[Death.START] += 1
-        self._spawn_at = monotonic() + self._breaker.pause_seconds()
-        others_work = any(worker.is_ready and not worker.is_retired for worker in self._crew.workers)
+        self._tally.deaths[Death.START] += 1
+        with self._lock:
+            self._staff.failed(monotonic(), self._breaker.pause_seconds())
+            others_work = any(worker.is_ready and not worker.is_retired for worker in self._crew.workers)
         if self._breaker.failed_to_start(others_work=others_work):
             self._break(f"workers do not start; the last one: {what}", None, words)
 
@@ -317,37 +344,41 @@ class Supervisor:
         with self._lock:
             if self._refusal is None:
                 self._refusal = error
-            tasks = list(self._crew.queue.values())
-            self._crew.queue.clear()
+            tasks = self._crew.queue.drain()
+        self._on_refusal()
         for task in tasks:
-            task.fail(PoolBroken(*error.args))
+            task.fail(PoolBroken(*error.args), Status.CANCELLED, "the pool broke")
 
     def _is_over(self) -> bool:
-        if self._drain_until is None:
+        closing = self._closing
+        if not closing.has_begun:
             return False
         now = monotonic()
-        if self._exit_until == inf:
+        if not closing.is_drained:
             with self._lock:
-                is_due = self._crew.is_quiet() or now >= self._drain_until
+                is_due = self._crew.is_quiet() or now >= closing.drain_until
                 lost = self._hang_up(now) if is_due else []
             for task in lost:
-                task.fail(PoolClosed(f"the pool was closed before {task.name} had finished"))
-        elif now >= self._exit_until:
+                error = PoolClosed(f"the pool was closed before {task.name} had finished")
+                task.fail(error, Status.CANCELLED, "the pool was closed")
+        elif now >= closing.exit_until:
             for worker in self._crew.workers:
                 worker.process.kill()
-            self._exit_until = now + EXIT_SECONDS
-        return self._exit_until < inf and not self._crew.workers
+            closing.killed(now)
+        return closing.is_drained and not self._crew.workers
 
     def _hang_up(self, now: float) -> list[Task]:
         """End the drain: idle workers are told to go, the others are killed; return the tasks that are lost."""
-        self._peak_rss = self._crew.peak_rss_bytes(self._peak_rss)
-        self._exit_until = now + self._grace
+        self._tally.look_at(self._crew)
+        self._closing.drained(now)
         for worker in self._crew.workers:
-            if worker.is_ready and worker.running is None and self._grace:
+            if worker.is_ready and worker.running is None and self._closing.grace:
                 worker.process.hang_up()
             else:
                 worker.process.kill()
-        return self._crew.abandon()
+        lost = [task for task in self._crew.abandon() if not task.future.cancelled()]
+        self._lost += [task.name for task in lost]
+        return lost
 
     def _clean_up(self) -> None:
         for worker in self._crew.workers:
@@ -357,17 +388,8 @@ class Supervisor:
         with self._lock:
             lost = self._crew.abandon()
             self._crew.workers.clear()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_write = -1
-        self._selector.close()
+            self._board.close()
+        self._relay.report()
         for task in lost:
-            task.fail(PoolBroken("the supervisor of the pool failed"))
-        self.closed.set_result(None)
-
-
-def _crash(message: str, words: str) -> WorkerCrashed:
-    error = WorkerCrashed(message)
-    if words:
-        error.add_note(f"the worker's last output:\n{words}")
-    return error
+            task.fail(PoolBroken("the supervisor of the pool failed"), Status.CANCELLED, "the pool broke")
+        self.closed.set_result(self._lost)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from time import monotonic
+from typing import Any, TypeVar
 
 from pipelines.errors import TaskNotPicklable
+from pipelines.pool.admission import Ticket
 from pipelines.pool.channel import Frame
-from pipelines.pool.frames import Chunk, Kind, decode, encode
+from pipelines.pool.frames import Chunk, Kind, decode, encode, size_of
+from pipelines.pool.limits import Limits
+from pipelines.pool.outcome import Outcome, Record, Status
 from pipelines.pool.remote import unpack
 
+T = TypeVar("T")
 Function = Callable[..., Any]
+Cancelled = Callable[[int, bool], None]
 
 _ADVICE = (
     "a worker is another process: it can be given functions that it can import by name (no lambda, no nested function) "
@@ -19,27 +25,63 @@ _ADVICE = (
 )
 
 
-class TaskFuture(Future[Any]):
-    """A future that tells the pool when it is cancelled, so that its place in the queue comes back at once."""
+class TaskFuture(Future[T]):
+    """A future that tells the pool when it is cancelled, can stop a task that runs, and knows what the task cost.
 
-    def __init__(self, ident: int, on_cancel: Callable[[int], None]) -> None:
+    The base class counts it as pending until it is done, so that its public methods alone can cancel it while it runs.
+    """
+
+    def __init__(self, ident: int, record: Record, on_cancel: Cancelled) -> None:
         super().__init__()
+        self.record = record
+        self.has_started = False
         self._ident = ident
         self._on_cancel = on_cancel
+        self._is_untold = True  # of its cancellation
+
+    def running(self) -> bool:
+        """Whether a worker has been told to run it."""
+        return self.has_started and not self.done()
 
     def cancel(self) -> bool:
         """Cancel the task if it has not started; like `Future.cancel`."""
-        already = self.cancelled()
-        done = super().cancel()
-        if done and not already:
-            self._on_cancel(self._ident)
-        return done
+        if self.has_started:
+            return self.cancelled()
+        return self._end(kill=False)
+
+    def stop(self) -> None:
+        """Cancel the task; when it runs, kill its worker. Does nothing to one that is done."""
+        self._end(kill=True)
+
+    @property
+    def outcome(self) -> Outcome[T]:
+        """What became of the task, as a value. Raises InvalidStateError before it is done."""
+        if not self.done():
+            raise InvalidStateError("the task is not done")
+        if self.cancelled():
+            self.record.status, self.record.cause = Status.CANCELLED, ""  # a late answer may have written here
+            return self.record.outcome(None, CancelledError())
+        error = self.exception()
+        return self.record.outcome(self.result() if error is None else None, error)
+
+    def _end(self, *, kill: bool) -> bool:
+        if not self.done():
+            self.record.ended = monotonic()
+        if not super().cancel():
+            return False
+        # Taking a key out of a dict is atomic: of all threads that cancel at once, one gets True.
+        is_first = self.__dict__.pop("_is_untold", False)
+        if is_first:
+            self.set_running_or_notify_cancel()  # those who `wait` for it hear of it
+        if is_first or kill:
+            self._on_cancel(self._ident, kill)
+        return True
 
 
 class Task:
     """A pickled call. Its payload is kept until it has certainly started, because until then it may move."""
 
-    __slots__ = ("buffers", "chunks", "deadline", "function", "future", "ident", "is_cancelled", "is_running", "moves")
+    __slots__ = ("buffers", "chunks", "function", "future", "ident", "limits", "moves", "record", "size", "ticket")
 
     def __init__(
         self,
@@ -47,17 +89,21 @@ class Task:
         function: Function,
         args: tuple[object, ...],
         kwargs: dict[str, object],
-        deadline: float | None,
-        on_cancel: Callable[[int], None],
+        limits: Limits,
+        on_cancel: Cancelled,
+        asked: float = 0.0,
     ) -> None:
-        self.chunks, self.buffers = _pickled(function, args, kwargs)
+        """`asked`: monotonic seconds of the call, if that had to wait. Raises TaskNotPicklable."""
+        began = monotonic()
+        self.chunks, self.buffers = pickled(function, args, kwargs)
+        self.size = size_of(self.chunks)
         self.ident = ident
         self.function = function
-        self.deadline = deadline
-        self.is_running = False  # the future says so too and can no longer be cancelled
-        self.is_cancelled = False
+        self.limits = limits
         self.moves = 0
-        self.future = TaskFuture(ident, on_cancel)
+        self.ticket: Ticket | None = None
+        self.record = Record(asked or began, began, monotonic())
+        self.future: TaskFuture[Any] = TaskFuture(ident, self.record, on_cancel)
 
     @property
     def name(self) -> str:
@@ -65,31 +111,46 @@ class Task:
         return name_of(self.function)
 
     def claim(self) -> bool:
-        """Mark the future as running; False when it was cancelled, of which those who wait for it hear now."""
-        if not self.is_running and not self.is_cancelled:
-            self.is_running = self.future.set_running_or_notify_cancel()
-            self.is_cancelled = not self.is_running
-        return self.is_running
+        """Mark the future as running; False when it was cancelled."""
+        if self.future.cancelled():
+            return False
+        self.future.has_started = True
+        return True
 
     def settle(self, frame: Frame) -> None:
-        """Answer the caller with a worker's VALUE or FAILURE; runs the future's callbacks."""
+        """Answer the caller with a worker's VALUE, FAILURE or EXHAUSTED; runs the future's callbacks."""
+        record = self.record
+        record.ran, record.peak_rss = frame.run_s, frame.peak_rss
+        if self.ticket is not None:
+            self.ticket.arrived(len(frame.body))
         try:
             answer = decode(frame.body, frame.buffers, copy=frame.is_scratch)
         except Exception as exc:  # noqa: BLE001 - loading runs the user's code
             error = TaskNotPicklable(f"{self.name}: its result cannot be loaded here: {exc}")
             error.__cause__ = exc
-            self.fail(error)
+            self.fail(error, Status.ERROR)
             return
-        if frame.kind == Kind.FAILURE:
-            self.fail(unpack(answer))
-            return
-        if self.claim():  # else cancelled while it waited, too late to be taken back
-            self.future.set_result(answer)
+        if frame.kind == Kind.VALUE:
+            record.status = Status.OK
+            record.ended = monotonic()
+            try:
+                self.future.set_result(answer)
+            except InvalidStateError:
+                record.status = Status.CANCELLED  # too late to be taken back: it ran, and nobody wants it
+        elif frame.kind == Kind.EXHAUSTED:
+            self.fail(unpack(answer), Status.OOM, "MemoryError")
+        else:
+            self.fail(unpack(answer), Status.ERROR)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, status: Status, cause: str = "") -> None:
         """Answer the caller with an exception; runs the future's callbacks."""
-        if self.claim():
+        record = self.record
+        record.status, record.cause = status, cause
+        record.ended = monotonic()
+        try:
             self.future.set_exception(error)
+        except InvalidStateError:
+            record.status, record.cause = Status.CANCELLED, ""
 
 
 def name_of(function: Function) -> str:
@@ -98,13 +159,16 @@ def name_of(function: Function) -> str:
     return f"{function.__module__}.{qualname}" if qualname else repr(function)
 
 
-def _pickled(function: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[list[Chunk], int]:
+def pickled(
+    function: Function, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+) -> tuple[list[Chunk], int]:
+    """Return a call as the body of a frame, with the number of its buffers. Raises TaskNotPicklable."""
     if getattr(function, "__module__", None) == "__main__":
         raise TaskNotPicklable(
             f"{name_of(function)}: defined in the script that was started, which workers do not run; "
             "define it in a module and import it"
         )
     try:
-        return encode((function, args, kwargs))
+        return encode((function, args, kwargs or {}))
     except Exception as exc:
         raise TaskNotPicklable(f"{name_of(function)} cannot be sent to a worker: {exc}; {_ADVICE}") from exc

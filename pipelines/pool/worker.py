@@ -2,7 +2,7 @@
 
 Single-threaded and blocking on purpose: the parent never blocks on a worker, so a worker may block on its parent.
 It lives exactly as long as its parent wants: end of file on the socket ends it, and so does the kernel when the
-parent dies (`PR_SET_PDEATHSIG`), even while C code holds the GIL.
+parent dies (`PR_SET_PDEATHSIG`), even while C code holds the GIL. Processes that a task starts are the task's own.
 
 Imported by a bare interpreter in a few milliseconds: no asyncio, threading, logging, socket, subprocess here.
 """
@@ -14,14 +14,17 @@ import os
 import signal
 import sys
 from importlib import import_module
+from time import monotonic
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pipelines.errors import TaskNotPicklable
 from pipelines.pool import remote
-from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after, decode, encode, header
+from pipelines.pool.frames import Chunk, Kind, decode, encode
+from pipelines.pool.post import Post
+from pipelines.pool.witness import Ear, Gauge
 
-BOOTSTRAP = "import sys; sys.path[:] = sys.argv[6:]; from pipelines.pool.worker import main; main(sys.argv)"
+BOOTSTRAP = "import sys; sys.path[:] = sys.argv[3:]; from pipelines.pool.worker import main; main(sys.argv)"
 """What the interpreter is started with; the arguments are those of `main`."""
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
@@ -31,31 +34,55 @@ KEPT_BYTES = 64 << 20
 and the page faults of the next one cost more than its transport (1.3 ms for 2 MB)."""
 
 
+class Orders(NamedTuple):
+    """The numbers a worker is started with; sizes in bytes, 0 for no limit."""
+
+    socket: int
+    token: int  # -1: none
+    parent: int
+    nice: int
+    level: int
+    address_space: int
+    recycle_above: int
+    has_setup: int
+
+
+class Answer(NamedTuple):
+    """A frame about to be sent, and the seconds that the task's function took."""
+
+    kind: Kind
+    chunks: list[Chunk]
+    buffers: int
+    run_s: float
+
+
 def main(argv: list[str]) -> NoReturn:
-    """Serve until the parent hangs up. `argv`: -c, socket, token (-1: none), parent's pid, nice, modules, sys.path…"""
-    fd, token, parent, nice = map(int, argv[1:5])
-    preload = argv[5].split(",") if argv[5] else []
+    """Serve until the parent hangs up. `argv`: -c, the orders, modules to import, sys.path…"""
+    orders = Orders(*map(int, argv[1].split(",")))
+    preload = argv[2].split(",") if argv[2] else []
     sys.argv[:] = [""]
     # A task that names a function of the parent's __main__ must not find this bootstrap by accident.
     sys.modules["__main__"] = ModuleType("__main__")
-    _settle(fd, token, parent, nice)
+    _settle(orders)
+    post = Post(orders.socket)
+    ear = Ear(post, orders.level)
+    os.register_at_fork(after_in_child=post.disown)
     try:
-        for name in preload:
-            import_module(name)
+        _warm_up(post, ear, preload, has_setup=bool(orders.has_setup))
     except BaseException as exc:  # noqa: BLE001 - a module may raise anything; the parent is told
-        _send(fd, Kind.UNSTARTABLE, 0, *encode(remote.pack(exc).traceback))
+        post.send(Kind.UNSTARTABLE, 0, *encode(remote.pack(exc).traceback))
         os._exit(1)
-    _send(fd, Kind.READY, 0, [], 0)
     try:
-        _serve(fd, token)
+        post.send(Kind.READY, 0, [], 0)
+        _serve(post, orders, ear)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent hung up while an answer was on its way
     atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing does
     os._exit(0)  # tearing down an interpreter full of modules takes longer than the whole close of the pool
 
 
-def _settle(fd: int, token: int, parent: int, nice: int) -> None:
-    """Give the process its signals, its priority and its tie to the parent."""
+def _settle(orders: Orders) -> None:
+    """Give the process its signals, its limits and its tie to the parent."""
     if sys.platform == "linux":
         import ctypes
 
@@ -64,9 +91,9 @@ def _settle(fd: int, token: int, parent: int, nice: int) -> None:
         if hasattr(libc, "mallopt"):  # glibc; not musl
             libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != orders.parent:  # it died before the line above
         os._exit(1)
-    for inherited in (fd, token):
+    for inherited in (orders.socket, orders.token):
         if inherited >= 0:
             os.set_inheritable(inherited, False)
     # Ctrl-C, `docker stop` and systemd signal the whole group; whether to drain is for the parent to say. Handlers
@@ -74,32 +101,61 @@ def _settle(fd: int, token: int, parent: int, nice: int) -> None:
     signal.signal(signal.SIGINT, _ignore)
     signal.signal(signal.SIGTERM, _ignore)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    if nice:
-        os.nice(nice)
+    if orders.nice:
+        os.nice(orders.nice)
+    if orders.address_space:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limits = [limit for limit in (orders.address_space, soft, hard) if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)  # what is printed must not be lost with the process
 
 
 def _ignore(_signum: int, _frame: object) -> None:
     pass
 
 
-def _serve(fd: int, token: int) -> None:
+def _warm_up(post: Post, ear: Ear, preload: list[str], *, has_setup: bool) -> None:
+    for name in preload:
+        import_module(name)
+    ear.listen()
+    if has_setup:
+        frame = post.receive()
+        if frame is None:
+            os._exit(0)  # the pool was closed
+        kind, buffers, _, body = frame
+        assert kind == Kind.SETUP
+        if body is None:
+            raise MemoryError("the initializer is too large")
+        initializer, args, kwargs = _load(memoryview(body), buffers)
+        ear.listen()
+        initializer(*args, **kwargs)
+
+
+def _serve(post: Post, orders: Orders, ear: Ear) -> None:
     me = os.getpid()
-    head = bytearray(HEADER.size)
-    while _fill(fd, head):
-        kind, buffers, ident, size = HEADER.unpack(head)
-        body = bytearray(size)
-        if not _fill(fd, body):
-            return
+    gauge = Gauge()
+    while (frame := post.receive()) is not None:
+        kind, buffers, ident, body = frame
         assert kind == Kind.OFFER
-        if token >= 0 and not _claim(token):
-            _send(fd, Kind.SKIPPED, ident, [], 0)
+        if orders.token >= 0 and not _claim(orders.token):
+            post.send(Kind.SKIPPED, ident, [], 0)
             continue
-        answer, chunks, count = _run(memoryview(body), buffers)
-        del body
-        if os.getpid() != me:  # a task forked, and its child came back here: two processes on one socket
+        gauge.begin()
+        if body is None:
+            answer = _exhausted(MemoryError("no memory to receive the arguments of the task"), 0.0)
+        else:
+            answer = _run(memoryview(body), buffers, ear)
+        del body, frame
+        if os.getpid() != me:  # a task forked, and its child came back here
             os._exit(1)
-        _send(fd, answer, ident, chunks, count)
-        del chunks
+        post.send(answer.kind, ident, answer.chunks, answer.buffers, answer.run_s, gauge.peak_rss())
+        del answer
+        if orders.recycle_above and gauge.rss() > orders.recycle_above:
+            post.send(Kind.HEAVY, 0, [], 0)
 
 
 def _claim(token: int) -> bool:
@@ -111,44 +167,46 @@ def _claim(token: int) -> bool:
     return True
 
 
-def _run(body: memoryview, buffers: int) -> tuple[Kind, list[Chunk], int]:
+def _run(body: memoryview, buffers: int, ear: Ear) -> Answer:
     """Run one task; the documented boundary at which anything it raises becomes an answer."""
+    started = monotonic()
     try:
         function, args, kwargs = _load(body, buffers)
+        ear.listen()
+        started = monotonic()
         value = function(*args, **kwargs)
+    except MemoryError as exc:
+        return _exhausted(exc, monotonic() - started)
     except BaseException as exc:  # noqa: BLE001 - also SystemExit: a task does not end its worker
-        return Kind.FAILURE, *encode(remote.pack(exc))
+        return Answer(Kind.FAILURE, *encode(remote.pack(exc)), monotonic() - started)
+    run_s = monotonic() - started
     try:
-        return Kind.VALUE, *encode(value)
+        return Answer(Kind.VALUE, *encode(value), run_s)
+    except MemoryError as exc:
+        return _exhausted(exc, run_s)
     except BaseException as exc:  # noqa: BLE001 - pickling runs the user's code
         name = getattr(function, "__qualname__", repr(function))
         problem = TaskNotPicklable(f"{name}: the result, a {type(value).__name__}, cannot be sent back: {exc}")
         problem.__cause__ = exc
-        return Kind.FAILURE, *encode(remote.pack(problem))
+        return Answer(Kind.FAILURE, *encode(remote.pack(problem)), run_s)
+
+
+def _exhausted(error: MemoryError, run_s: float) -> Answer:
+    """Tell of a MemoryError; the limit goes first, or there might be no memory to tell it with."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    return Answer(Kind.EXHAUSTED, *encode(remote.pack(error)), run_s)
 
 
 def _load(body: memoryview, buffers: int) -> Any:
     try:
         return decode(body, buffers, copy=False)
+    except MemoryError:
+        raise
     except Exception as exc:
         advice = ""
         if "__main__" in str(exc):
             advice = "; workers do not run the script that started the pool: define it in a module and import it"
         raise TaskNotPicklable(f"the task cannot be loaded in the worker: {exc}{advice}") from exc
-
-
-def _fill(fd: int, buffer: bytearray) -> bool:
-    """Fill `buffer` from the socket; False at end of file."""
-    view = memoryview(buffer)
-    while view:
-        count = os.readv(fd, [view])
-        if not count:
-            return False
-        view = view[count:]
-    return True
-
-
-def _send(fd: int, kind: Kind, ident: int, chunks: list[Chunk], buffers: int) -> None:
-    rest: list[Chunk] = [header(kind, ident, chunks, buffers), *chunks]
-    while rest:
-        rest = after(rest, os.writev(fd, rest[:MAX_VECTORS]))

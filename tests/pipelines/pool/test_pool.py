@@ -17,10 +17,9 @@ import pool_tasks as tasks
 import pytest
 import uvloop
 
-from pipelines.errors import PoolClosed, TaskNotPicklable, TaskTimeout, WorkerCrashed
+from pipelines.errors import PoolClosed, RemoteError, TaskNotPicklable, TaskTimeout, WorkerCrashed
 from pipelines.pool import crew, process
 from pipelines.pool.pool import WorkerPool
-from pipelines.pool.remote import RemoteError
 from pipelines.pool.stats import Death
 
 Eventually = Callable[[Callable[[], bool]], None]

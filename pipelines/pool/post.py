@@ -1,0 +1,74 @@
+"""The worker's end of its socket: blocking, whole frames, one at a time even when a task's threads log.
+
+Imported by a bare interpreter: no heavy imports here.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after, encode, size_of
+
+
+class Post:
+    """Frames over one blocking socket, which belongs to the process that made this and not to its forks."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = allocate_lock()
+        self._owner = os.getpid()
+        self._head = bytearray(HEADER.size)
+
+    def receive(self) -> tuple[int, int, int, bytearray | None] | None:
+        """Return the next frame's kind, buffers, ident and body; None when the parent has hung up.
+
+        The body is None when there was no memory for it; it is out of the way then.
+        """
+        if not self._fill(self._head):
+            return None
+        kind, buffers, ident, size, _, _ = HEADER.unpack(self._head)
+        try:
+            body = bytearray(size)
+        except MemoryError:
+            return (kind, buffers, ident, None) if self._skip(size) else None
+        return (kind, buffers, ident, body) if self._fill(body) else None
+
+    def send(
+        self, kind: Kind, ident: int, chunks: list[Chunk], buffers: int, run_s: float = 0.0, peak_rss: int = 0
+    ) -> None:
+        """Send one frame. Raises OSError when the parent is gone."""
+        size = size_of(chunks)
+        rest: list[Chunk] = [HEADER.pack(kind, buffers, ident, size, run_s, peak_rss), *chunks]
+        with self._lock:
+            while rest:
+                rest = after(rest, os.writev(self._fd, rest[:MAX_VECTORS]))
+
+    def tell(self, fields: dict[str, object]) -> None:
+        """Send a log record, unless this is a fork of the worker: then it goes to stderr in short."""
+        if os.getpid() == self._owner:
+            self.send(Kind.LOG, 0, *encode(fields))
+        else:
+            os.write(2, f"{fields['levelname']}: {fields['msg']}\n".encode(errors="backslashreplace"))
+
+    def disown(self) -> None:
+        """Let go of the socket in a forked child, which would keep it open after the worker's end."""
+        os.close(self._fd)
+
+    def _skip(self, size: int) -> bool:
+        while size:
+            count = len(os.read(self._fd, min(size, 65536)))
+            if not count:
+                return False
+            size -= count
+        return True
+
+    def _fill(self, buffer: bytearray) -> bool:
+        """Fill `buffer` from the socket; False at end of file."""
+        view = memoryview(buffer)
+        while view:
+            count = os.readv(self._fd, [view])
+            if not count:
+                return False
+            view = view[count:]
+        return True
