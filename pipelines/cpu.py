@@ -17,10 +17,9 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pipelines.cpus import available_cpus
-from pipelines.ending import result_of
 from pipelines.pool.pool import WorkerPool
-from pipelines.pool.task import name_of
 from pipelines.threads import Threads
+from pipelines.trip import name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +64,7 @@ async def run_cpu_async(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 
     Raises what `func` raised, with the worker's traceback; TaskNotPicklable, WorkerCrashed, PoolBroken.
     """
-    return await result_of(default_pool().submit(func, *args, **kwargs))
+    return await default_pool().run(func, *args, **kwargs)
 
 
 async def run_blocking(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 def stop(future: Future[Any]) -> None:
@@ -29,12 +27,3 @@ async def ended(task: asyncio.Task[Any]) -> None:
         raise error
     if again is not None:
         raise again
-
-
-async def result_of(future: Future[T]) -> T:
-    """Await the result of a task; cancelling this stops it, where the pool can."""
-    try:
-        return await asyncio.wrap_future(future)
-    except asyncio.CancelledError:
-        stop(future)
-        raise

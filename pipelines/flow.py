@@ -24,9 +24,8 @@ from pipelines.cpus import available_cpus
 from pipelines.ending import ended, stop
 from pipelines.errors import PoolClosed, TaskNotPicklable
 from pipelines.pool.remote import Failure, unpack
-from pipelines.pool.task import name_of
 from pipelines.result import ITEM_OVERHEAD, AsFinished, InOrder, Item, Result
-from pipelines.trip import Answer, Answers, packed, run_items, size_of, unpacked
+from pipelines.trip import Answer, Answers, name_of, packed, run_items, size_of, unpacked
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -137,7 +136,9 @@ class Flow(Generic[T, R]):
                 await self._read_async(source)
             else:
                 await self._read_sync(source)
-        except Exception as exc:  # noqa: BLE001 - whatever the source raises is raised by the stream
+        except Exception as exc:
+            if self._is_closed:  # while it was being closed: then it ends the closing
+                raise
             self._source_error = exc
         finally:
             self._is_read = True
@@ -360,7 +361,11 @@ def workers_of(pool: object) -> int:
 
 def _packed_function(func: Callable[..., Any], pool: Submits) -> bytes:
     guarantees = getattr(pool, "guarantees", frozenset(Guarantee))
-    if func.__module__ == "__main__" and Guarantee.ISOLATION in guarantees and not isinstance(pool, Executor):
+    if (
+        getattr(func, "__module__", None) == "__main__"
+        and Guarantee.ISOLATION in guarantees
+        and not isinstance(pool, Executor)
+    ):
         raise TaskNotPicklable(
             f"{name_of(func)}: defined in the script that was started, which workers do not run; "
             "define it in a module and import it"

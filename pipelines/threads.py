@@ -17,6 +17,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
+from pipelines.trip import name_of
+
 T = TypeVar("T")
 
 EXIT_SECONDS = 5.0
@@ -50,7 +52,7 @@ class Threads(Executor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn(*args, **kwargs)` in a thread; raises RuntimeError after `shutdown`."""
-        return self.start(getattr(fn, "__qualname__", repr(fn)), lambda: fn(*args, **kwargs))
+        return self.start(name_of(fn), lambda: fn(*args, **kwargs))
 
     def start(self, name: str, function: Callable[[], T]) -> Future[T]:
         """Run `function` in a thread, under a name for messages; raises RuntimeError after `shutdown`."""

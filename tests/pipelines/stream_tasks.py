@@ -146,22 +146,26 @@ async def cancels_itself() -> None:
     raise asyncio.CancelledError
 
 
+def note(path: str, text: str) -> None:
+    """Leave a line in a file."""
+    with Path(path).open("a") as file:
+        file.write(f"{text}\n")
+
+
 async def clean_up(path: str, seconds: float = 0.0) -> None:
     """Tell when it starts, and in `finally` that it ended."""
-    file = Path(path)
-    file.write_text(f"{os.getpid()}\n")
+    note(path, str(os.getpid()))
     try:
         await asyncio.sleep(30)
     finally:
         if seconds:
             await asyncio.sleep(seconds)
-        with file.open("a") as out:
-            out.write("cleaned up\n")
+        note(path, "cleaned up")
 
 
 async def swallows_cancellation(path: str) -> str:
     """Ignore being cancelled, for as long as it may live."""
-    Path(path).write_text(f"{os.getpid()}\n")
+    note(path, str(os.getpid()))
     until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
@@ -173,7 +177,7 @@ async def swallows_cancellation(path: str) -> str:
 
 async def blocks(path: str) -> None:
     """Never give the loop a turn."""
-    Path(path).write_text(f"{os.getpid()}\n")
+    note(path, str(os.getpid()))
     await asyncio.sleep(0)
     catastrophic()
 
