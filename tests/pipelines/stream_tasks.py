@@ -205,3 +205,11 @@ def descriptors() -> int:
 def thousand(data: bytes) -> bytes:
     """Return five times as much as was given."""
     return data * 5
+
+
+async def fails_to_clean_up(path: str) -> None:
+    note(path, str(os.getpid()))
+    try:
+        await asyncio.sleep(30)
+    finally:
+        raise OSError("while cleaning up")
