@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
-from pickle import dumps
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from pipelines.backends.backend import Guarantee
 from pipelines.batches import Batches, halves
-from pipelines.cpus import available_cpus
 from pipelines.ending import ended, stop
 from pipelines.errors import PoolClosed, TaskNotPicklable
+from pipelines.place import Submits, check_deadline, packed_function, workers_of
 from pipelines.pool.remote import Failure, unpack
 from pipelines.result import ITEM_OVERHEAD, AsFinished, InOrder, Item, Result
 from pipelines.trip import Answer, Answers, name_of, packed, run_items, size_of, unpacked
@@ -31,16 +29,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 TURN_SECONDS = 0.002
-"""How long a source that is no async iterable is read before the event loop gets a turn."""
+"""How long items are read, or results handed out, without a pause before the event loop gets a turn."""
 CRASHES = 2
 """Trips an item must break to be blamed for a crash: somebody else may kill a worker, or fill the machine's memory."""
-
-
-class Submits(Protocol):
-    """A `WorkerPool`, any `Backend`; or any `concurrent.futures.Executor`, which knows no deadline."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Start `fn` and return its future; `deadline=` in seconds, when one is wanted."""
 
 
 OnDone = Callable[[int, Result[T, R]], object]
@@ -79,8 +70,9 @@ class Flow(Generic[T, R]):
         on_done: OnDone[T, R] | None,
         return_errors: bool,
     ) -> None:
+        check_deadline(pool, deadline)
         self._name = name_of(func)
-        self._function = _packed_function(func, pool)
+        self._function = packed_function(func, pool)
         self._pool = pool
         self._pace = pace
         self._order: AsFinished | InOrder = InOrder() if ordered else AsFinished()
@@ -111,10 +103,14 @@ class Flow(Generic[T, R]):
         """Yield the results."""
         self._loop = asyncio.get_running_loop()
         reader = self._loop.create_task(self._read(source), name=f"source of a stream of {self._name}")
+        turn = monotonic() + TURN_SECONDS
         try:
             while True:
                 while self._order:
                     yield self._handed_out(self._order.take())
+                    if monotonic() > turn:
+                        await asyncio.sleep(0)
+                        turn = monotonic() + TURN_SECONDS
                 if self._error is not None:
                     raise self._error
                 if self._is_read and not self._count:
@@ -225,9 +221,9 @@ class Flow(Generic[T, R]):
     def _submit(self, batch: list[Item]) -> asyncio.Future[list[Answer]]:
         trip: asyncio.Future[list[Answer]] = self._loop.create_future()
         cut = 2 * self._pace.target
-        options = {}
+        options: dict[str, float] = {}
         if self._deadline is not None:  # the last item of several may start just before the trip is cut short
-            options["deadline"] = self._deadline + (cut if len(batch) > 1 else 0.0)
+            options = {"deadline": self._deadline + (cut if len(batch) > 1 else 0.0)}
         items = [entry.packed for entry in batch]
         future = self._pool.submit(run_items, self._function, items, cut, self._trip_bytes, **options)
         self._running.add(future)
@@ -349,31 +345,3 @@ class Flow(Generic[T, R]):
         self._batches.clear()
         for future in list(self._running):
             stop(future)
-
-
-def workers_of(pool: object) -> int:
-    """Return how many tasks a pool or backend runs at a time, as far as it tells; else the CPUs of this process."""
-    for place in (pool, getattr(pool, "pool", None)):
-        if isinstance(workers := getattr(place, "workers", None), int):
-            return workers
-    return available_cpus().count
-
-
-def _packed_function(func: Callable[..., Any], pool: Submits) -> bytes:
-    guarantees = getattr(pool, "guarantees", frozenset(Guarantee))
-    if (
-        getattr(func, "__module__", None) == "__main__"
-        and Guarantee.ISOLATION in guarantees
-        and not isinstance(pool, Executor)
-    ):
-        raise TaskNotPicklable(
-            f"{name_of(func)}: defined in the script that was started, which workers do not run; "
-            "define it in a module and import it"
-        )
-    try:
-        return dumps(func, 5)
-    except Exception as exc:
-        raise TaskNotPicklable(
-            f"{name_of(func)} cannot be sent to a worker: {exc}; "
-            "it must be a function that a worker can import by name (no lambda, no nested function)"
-        ) from exc

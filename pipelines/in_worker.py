@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from pipelines.coroutine import Pipe, run_coroutine
 from pipelines.cpu import default_pool
 from pipelines.ending import stop
-from pipelines.flow import Submits
+from pipelines.place import Submits, check_deadline
 from pipelines.pool.pool import WorkerPool
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ async def run_async_in_worker(
     TaskTimeout, WorkerCrashed, TaskNotPicklable, PoolClosed, PoolBroken.
     """
     place = pool if pool is not None else default_pool()
+    check_deadline(place, deadline)
     options = {} if deadline is None else {"deadline": deadline}
     async with _admitted(place):
         with _stop_pipe() as (pipe, ask):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ITEM_OVERHEAD = 320
-"""Bytes an item holds beside its pickle or that of its result (measured: 250 to 300)."""
+"""Bytes an item holds beside its pickle or that of its result (measured: 190 to 240)."""
 
 
 @dataclass(frozen=True, slots=True)

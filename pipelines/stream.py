@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal, TypeVar, overload
 
 from pipelines.cpu import default_pool
-from pipelines.flow import Flow, OnDone, Pace, Source, Submits
+from pipelines.flow import Flow, OnDone, Pace, Source
+from pipelines.place import Submits
 from pipelines.result import Result
 
 __all__ = ["Result", "stream"]

@@ -42,6 +42,12 @@ def die_at_culprit(number: int) -> int:
     return number
 
 
+def die_at_every_fiftieth(number: int) -> int:
+    if number % 50 == 49:
+        os._exit(3)
+    return number
+
+
 def catastrophic() -> object:
     """Hold the GIL in C for longer than anyone will wait."""
     return re.match(r"(a+)+$", "a" * 60 + "b")

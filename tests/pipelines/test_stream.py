@@ -155,6 +155,29 @@ def test_whatever_the_limits_nothing_is_lost_and_nothing_hangs(
     assert (results if ordered else sorted(results)) == (expected if ordered else sorted(expected))
 
 
+async def test_a_stream_can_be_the_source_of_another(pool: WorkerPool) -> None:
+    inner = stream(tasks.square, range(300), pool=pool, ordered=True)
+    assert [value async for value in stream(tasks.square, inner, pool=pool, ordered=True)] == [n**4 for n in range(300)]
+
+
+async def test_the_event_loop_has_its_turns_while_results_are_taken(pool: WorkerPool) -> None:
+    """Also by a loop that awaits nothing else, from a source that never waits."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - before)
+
+    watcher = asyncio.create_task(watch())
+    async for _ in stream(tasks.inflate, [2000] * 30_000, pool=pool):
+        pass
+    watcher.cancel()
+    assert longest < 0.25  # 0.01 on a machine with nothing else to do
+
+
 # -- bounds
 
 
@@ -276,6 +299,13 @@ async def test_an_item_that_kills_its_worker_is_found_by_halves_and_pays_alone(p
     assert 2 <= pool.stats().deaths[Death.CRASH] <= 7, "log2(64) and one"
 
 
+async def test_many_culprits_are_all_found(pool: WorkerPool) -> None:
+    items = list(range(400))
+    results = stream(tasks.die_at_every_fiftieth, items, pool=pool, return_errors=True, batch_items=32)
+    lost = {result.item async for result in results if result.error is not None}
+    assert lost == {number for number in items if number % 50 == 49}
+
+
 async def test_an_item_that_runs_over_the_deadline_is_found_and_pays_alone(pool: WorkerPool) -> None:
     """It holds the GIL in C code: only its death gives the worker back."""
     items = range(280, 320)
@@ -393,6 +423,13 @@ async def test_a_pool_that_is_closed_is_the_end_of_the_stream(pool: WorkerPool) 
             pass
     with pytest.raises(PoolClosed):
         await anext(stream(tasks.square, [1], pool=pool))
+
+
+async def test_a_deadline_that_would_reach_the_function_is_refused(pool: WorkerPool) -> None:
+    for place in (pool.executor(), pool.limited(deadline=5)):
+        with pytest.raises(ValueError, match="deadline"):
+            stream(tasks.square, [1], pool=place, deadline=5)
+        assert [value async for value in stream(tasks.square, [3], pool=place)] == [9]
 
 
 @pytest.mark.parametrize(
