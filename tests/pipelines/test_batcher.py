@@ -173,6 +173,27 @@ async def test_an_executor_that_is_gone_is_no_fault_of_a_page() -> None:
         await future
 
 
+async def test_a_trip_that_is_cancelled_cancels_its_pages() -> None:
+    executor = Executor()
+    batcher = Batcher(executor.submit, slots=1, max_pages=8, max_bytes=1000)
+    future = batcher.process(a_page(1))
+    await turns()
+    executor.trips[0][1].cancel()
+    await turns()
+    assert future.cancelled()
+
+
+async def test_trips_and_pages_are_counted() -> None:
+    executor = Executor()
+    batcher = Batcher(executor.submit, slots=1, max_pages=8, max_bytes=1000)
+    for number in (1, 2):
+        batcher.process(a_page(number))
+    await turns()
+    executor.fail(0, WorkerCrashed("signal 9"))
+    await turns()
+    assert (batcher.trips, batcher.pages) == (2, 3)
+
+
 async def test_a_page_that_nobody_waits_for_is_not_sent() -> None:
     executor = Executor()
     batcher = Batcher(executor.submit, slots=1, max_pages=1, max_bytes=1000)

@@ -47,6 +47,29 @@ async def test_a_cancelled_wait_gives_its_place_to_the_next() -> None:
     assert budget.held == 100
 
 
+async def test_a_wait_that_is_cancelled_as_it_ends_gives_back_what_it_got() -> None:
+    budget = ByteBudget(100)
+    await budget.acquire(90)
+    wait = asyncio.create_task(budget.acquire(50))
+    await turns()
+    budget.release(90)  # grants it; the task has not run yet
+    wait.cancel()
+    await turns()
+    assert wait.cancelled()
+    assert budget.held == 0
+
+
+async def test_what_is_there_already_counts_beyond_the_limit() -> None:
+    budget = ByteBudget(100)
+    budget.add(150)
+    wait = asyncio.create_task(budget.acquire(10))
+    await turns()
+    assert (budget.held, wait.done()) == (150, False)
+    budget.release(100)
+    await turns()
+    assert (budget.held, wait.done()) == (60, True)
+
+
 @given(st.lists(st.integers(1, 150), min_size=1, max_size=30))
 def test_the_budget_is_never_exceeded_and_everybody_is_served(sizes: list[int]) -> None:
     async def scenario() -> None:

@@ -187,9 +187,13 @@ async def pause(condition: Any = None) -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_an_endless_source_is_read_only_as_far_as_results_are_taken(pool: WorkerPool, ordered: bool) -> None:
+@pytest.mark.parametrize("kind", ["generator", "async"])
+async def test_an_endless_source_is_read_only_as_far_as_results_are_taken(
+    pool: WorkerPool, ordered: bool, kind: str
+) -> None:
     numbers = Numbers()
-    async with aclosing(stream(tasks.square, numbers, pool=pool, ordered=ordered, max_items=40)) as results:
+    source: Any = numbers.slowly() if kind == "async" else numbers
+    async with aclosing(stream(tasks.square, source, pool=pool, ordered=ordered, max_items=40)) as results:
         await anext(results)
         await pause()
         assert numbers.read <= 1 + 40 + 1
@@ -558,6 +562,63 @@ async def test_a_source_that_fails_to_close_is_heard_of(pool: WorkerPool) -> Non
     await anext(results)
     with pytest.raises(OSError, match="cannot be closed"):
         await results.aclose()
+
+
+class Countdown:
+    """An async iterator that is no generator: it has nothing to close."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        await asyncio.sleep(0)
+        if not self._left:
+            raise StopAsyncIteration
+        self._left -= 1
+        return self._left
+
+
+async def test_a_source_that_has_nothing_to_close(pool: WorkerPool) -> None:
+    assert sorted([value async for value in stream(tasks.square, Countdown(5), pool=pool)]) == [0, 1, 4, 9, 16]
+
+
+async def test_a_source_may_take_its_time_to_close_however_often_one_is_cancelled(pool: WorkerPool) -> None:
+    is_closed = False
+
+    async def slow_to_close() -> AsyncIterator[int]:
+        nonlocal is_closed
+        try:
+            yield 1
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.1)
+            is_closed = True
+
+    results = stream(tasks.square, slow_to_close(), pool=pool)
+    assert await anext(results) == 1
+    waits = asyncio.ensure_future(anext(results))
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        waits.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waits
+    assert is_closed
+    assert other_tasks() == set()
+
+
+def test_what_ends_after_the_loop_is_nobodys(caplog: pytest.LogCaptureFixture) -> None:
+    """Threads cannot be stopped: a trip comes back when stream and loop are gone."""
+
+    async def one() -> str:
+        results = stream(tasks.slow_if_first, [0, 1], pool=executor, batch_items=1)
+        return repr(await anext(results))
+
+    with ThreadPoolExecutor(2) as executor:
+        assert asyncio.run(one()) == "1"
+    assert caplog.records == []
 
 
 async def test_a_stream_that_is_never_iterated_reads_nothing(pool: WorkerPool) -> None:
