@@ -179,7 +179,7 @@ class Crew:
         if worker.waiting is not None:
             following = worker.withdraw()
             if following is not None:
-                self.queue.put_back(following)
+                self._put_back(following)
             elif worker.waiting is not task:
                 return False
         worker.sentence = Sentence(task, death, cause)
@@ -192,7 +192,7 @@ class Crew:
         self.retire(worker)
         following = worker.withdraw()
         if following is not None:
-            self.queue.put_back(following)
+            self._put_back(following)
             self.dispatch()
 
     def abandon(self) -> list[Task]:
@@ -248,13 +248,13 @@ class Crew:
         running, waiting = worker.running, worker.waiting
         worker.running = worker.waiting = None
         if waiting is not None:
-            self.queue.put_back(waiting)
+            self._put_back(waiting)
         if running is not None:
             has_started = unclaimed < (1 if waiting is None else 2)
             if not has_started and running.moves < MAX_MOVES:
                 running.moves += 1
                 running.future.has_started = False
-                self.queue.put_back(running)
+                self._put_back(running)
                 running = None
         self.dispatch()
         return running
@@ -281,11 +281,19 @@ class Crew:
             self._send(worker, self.queue.popleft())
             self._place(worker)
 
+    def _put_back(self, task: Task) -> None:
+        """Queue a task again that no worker has claimed, unless it was cancelled meanwhile."""
+        if not task.future.cancelled():
+            self.queue.put_back(task)
+
     def _is_over(self, worker: Worker, now: float) -> bool:
         """Whether a worker is to be killed for what it runs; arranges for the next look."""
         task = worker.running
-        if task is None or worker.sentence is not None:
+        if worker.sentence is not None:
             return False
+        if task is None:  # what has to end is a worker that was told to go
+            self.next_check = min(self.next_check, inf if worker.kill_at <= now else worker.kill_at)
+            return worker.kill_at <= now
         if worker.kill_at <= now:
             if self.condemn(worker, task, Death.TIMEOUT, f"deadline of {task.limits.deadline:g} s"):
                 return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+GROUPS = Path("/proc/self/cgroup")
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -29,7 +30,7 @@ class OomKills:
 
 def _counters() -> list[Path]:
     """Return the files that count for this process: cgroup v2, else v1, else the machine's."""
-    groups = [line.split(":", 2) for line in _read(Path("/proc/self/cgroup")).splitlines()]
+    groups = [line.split(":", 2) for line in _read(GROUPS).splitlines()]
     for _, kinds, group in (fields for fields in groups if len(fields) == 3):
         if kinds == "":
             candidates = [CGROUPS / group.strip("/") / "memory.events", CGROUPS / "memory.events"]

@@ -120,12 +120,12 @@ class Supervisor:
             self._board.ring()
         self._on_refusal()
 
-    def _cancelled(self, ident: int, stop: bool) -> None:
+    def _cancelled(self, ident: int, stop: bool, again: bool) -> None:
         """Forget a task whose future was cancelled; kill the worker that runs it, if it is to be stopped."""
         if self._pid != os.getpid():
             return
         with self._lock:
-            self._tally.cancelled += 1
+            self._tally.cancelled += not again
             worker = self._crew.cancelled(ident, stop=stop)
             if worker is not None:
                 worker.process.kill()

@@ -17,7 +17,8 @@ from pipelines.pool.remote import unpack
 
 T = TypeVar("T")
 Function = Callable[..., Any]
-Cancelled = Callable[[int, bool], None]
+OnCancel = Callable[[int, bool, bool], None]
+"""Is told the task's number, whether to kill the worker that runs it, and whether it hears of this task again."""
 
 _ADVICE = (
     "a worker is another process: it can be given functions that it can import by name (no lambda, no nested function) "
@@ -31,7 +32,7 @@ class TaskFuture(Future[T]):
     The base class counts it as pending until it is done, so that its public methods alone can cancel it while it runs.
     """
 
-    def __init__(self, ident: int, record: Record, on_cancel: Cancelled) -> None:
+    def __init__(self, ident: int, record: Record, on_cancel: OnCancel) -> None:
         super().__init__()
         self.record = record
         self.has_started = False
@@ -74,7 +75,7 @@ class TaskFuture(Future[T]):
         if is_first:
             self.set_running_or_notify_cancel()  # those who `wait` for it hear of it
         if is_first or kill:
-            self._on_cancel(self._ident, kill)
+            self._on_cancel(self._ident, kill, not is_first)
         return True
 
 
@@ -90,7 +91,7 @@ class Task:
         args: tuple[object, ...],
         kwargs: dict[str, object],
         limits: Limits,
-        on_cancel: Cancelled,
+        on_cancel: OnCancel,
         asked: float = 0.0,
     ) -> None:
         """`asked`: monotonic seconds of the call, if that had to wait. Raises TaskNotPicklable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import re
 import signal
@@ -144,3 +145,186 @@ def interrupt_me() -> str:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(0.05)
     return "still here"
+
+
+def hoard(megabytes: int, seconds: float = 0.0) -> int:
+    """Take memory, really: every page is written."""
+    data = bytearray(megabytes << 20)
+    data[::4096] = b"1" * len(data[::4096])
+    time.sleep(seconds)
+    return len(data)
+
+
+KEPT: list[bytearray] = []
+
+
+def keep(megabytes: int) -> int:
+    """Take memory and never give it back."""
+    data = bytearray(megabytes << 20)
+    data[::4096] = b"1" * len(data[::4096])
+    KEPT.append(data)
+    return os.getpid()
+
+
+def endless_list() -> NoReturn:
+    """Raise MemoryError where there is a limit."""
+    data = []
+    while True:
+        data.append(bytearray(1 << 20))
+
+
+def big_result(megabytes: int) -> bytes:
+    return bytes(megabytes << 20)
+
+
+def log(name: str, level: int, text: str, count: int = 1) -> None:
+    for number in range(count):
+        logging.getLogger(name).log(level, "%s %d", text, number, extra={"page": 7, "what": object})
+
+
+def log_trouble() -> None:
+    try:
+        raise ValueError("inner")
+    except ValueError:
+        logging.getLogger("trouble").exception("it went wrong")
+
+
+def log_from_threads(count: int) -> bytes:
+    """Log from several threads while the answer, a large one, is on its way."""
+    import threading
+
+    def work(number: int) -> None:
+        for _ in range(count):
+            logging.getLogger("threads").warning("from %d", number)
+
+    logging.getLogger("threads").warning("start")
+    for number in range(3):
+        threading.Thread(target=work, args=(number,), daemon=True).start()
+    return b"x" * 2_000_000
+
+
+def log_in_a_fork() -> None:
+    logging.getLogger("fork").warning("parent")
+    child = os.fork()
+    if not child:
+        logging.getLogger("fork").warning("from the fork")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def warn(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, stacklevel=1)
+
+
+def flood(seconds: float) -> int:
+    """Print without end, for a while."""
+    until = time.monotonic() + seconds
+    sent = 0
+    while time.monotonic() < until:
+        sent += os.write(1, b"spam, spam, spam\n" * 1000)
+    return sent
+
+
+def leave_a_child(seconds: float) -> int:
+    """Fork a child that outlives this worker."""
+    child = os.fork()
+    if not child:
+        time.sleep(seconds)
+        os._exit(0)
+    return child
+
+
+def fork_and_die(seconds: float) -> None:
+    leave_a_child(seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def close_standard_files() -> str:
+    for fd in (0, 1, 2):
+        os.close(fd)
+    return "done"
+
+
+def close_everything() -> None:
+    os.closerange(3, 256)
+
+
+def raise_base() -> NoReturn:
+    raise BaseException("of the worst kind")
+
+
+def nested(values: list[int]) -> list[object]:
+    """Be a task that has a pool of its own."""
+    from pipelines.pool.pool import WorkerPool
+
+    with WorkerPool(1, spare=False) as pool:
+        return [pool.submit(same, value).result(10) for value in values]
+
+
+def nested_crash() -> None:
+    from pipelines.pool.pool import WorkerPool
+
+    with WorkerPool(1, spare=False) as pool:
+        pool.submit(leave, 5).result(10)
+
+
+PREPARED: list[str] = []
+
+
+def prepare() -> None:
+    PREPARED.append("once")
+
+
+def prepared() -> list[str]:
+    return PREPARED
+
+
+def refuse_to_start() -> NoReturn:
+    raise RuntimeError("no database here")
+
+
+def stop_me() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(30)
+
+
+def at_exit(path: str) -> int:
+    """Leave a mark when the worker ends in order."""
+    import atexit
+
+    atexit.register(Path(path).write_text, "ended in order")
+    return os.getpid()
+
+
+def prepare_slowly() -> None:
+    time.sleep(0.5)
+
+
+def big_text(megabytes: int) -> str:
+    """Fit into the address space, and not with the pickle of it as well."""
+    return "x" * (megabytes << 20)
+
+
+def address_space() -> tuple[int, int]:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_AS)
+
+
+def sleep_at_exit(seconds: float) -> int:
+    import atexit
+
+    atexit.register(time.sleep, seconds)
+    return os.getpid()
+
+
+class Load:
+    """An initializer with a large state."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __call__(self) -> None:
+        assert len(self.data) == 3_000_000

@@ -1,0 +1,172 @@
+"""The small rooms of the pool, each alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import wait
+from pathlib import Path
+
+import pool_tasks as tasks
+import pytest
+
+from pipelines.errors import WorkerCrashed
+from pipelines.pool import relay as relay_module
+from pipelines.pool.closing import Closing
+from pipelines.pool.crew import Sentence
+from pipelines.pool.deaths import cause_of, condemned, obituary
+from pipelines.pool.frames import HEADER, Kind
+from pipelines.pool.limits import Limits
+from pipelines.pool.pool import WorkerPool
+from pipelines.pool.post import Post
+from pipelines.pool.relay import Output, Relay, printable
+from pipelines.pool.remote import RemoteTraceback, pack, unpack
+from pipelines.pool.stats import Death
+from pipelines.pool.task import Task
+from pipelines.pool.witness import Gauge
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "text"),
+    [
+        (None, "hung up", "worker 7 hung up"),
+        (0, "exit code 0", "worker 7 exited with code 0"),
+        (3, "exit code 3", "worker 7 exited with code 3"),
+        (-signal.SIGSEGV, "SIGSEGV", "worker 7 was killed by SIGSEGV"),
+        (-99, "signal 99", "worker 7 was killed by signal 99"),
+    ],
+)
+def test_the_end_of_a_process_has_a_name(code: int | None, cause: str, text: str) -> None:
+    assert (cause_of(code), obituary(7, code)) == (cause, text)
+
+
+def test_a_stopped_task_has_a_verdict_although_nobody_asks() -> None:
+    task = Task(1, tasks.same, (1,), {}, Limits(), lambda *_: None)
+    verdict = condemned(Sentence(task, Death.STOPPED, "stopped"))
+    assert isinstance(verdict.error, WorkerCrashed)
+    assert verdict.status == "cancelled"
+
+
+def test_an_end_comes_sooner_and_never_later() -> None:
+    closing = Closing()
+    assert not closing.has_begun
+    closing.begin(100.0, 5.0, 0.5)
+    closing.begin(101.0, 60.0, 0.5)
+    assert closing.due() == 105.0
+    closing.begin(102.0, 1.0, 0.2)
+    assert closing.due() == 103.0
+    closing.drained(103.0)
+    assert (closing.is_drained, closing.due()) == (True, 103.2)
+    closing.begin(103.1, 0.0, 0.0)
+    assert closing.due() == 103.1
+    closing.killed(104.0)
+    assert closing.due() == 104.5
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("I do not say")
+
+
+def test_an_exception_without_a_text_still_travels() -> None:
+    error = unpack(pack(Mute(1)))
+    assert isinstance(error, Mute)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    failure = pack(Mute(lambda: None))
+    assert failure.pickled is None
+    assert failure.summary.endswith("Mute")
+
+
+def test_an_exception_that_loads_only_there_is_described() -> None:
+    failure = pack(ValueError("text"))._replace(pickled=b"no pickle")
+    assert "ValueError: text (and it does not load here" in str(unpack(failure))
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [("plain ä", "plain ä"), ("tab\there", "tab\there"), ("\x1b]0;x\x07", "\\x1b]0;x\\x07"), ("\udcff", "\\udcff")],
+)
+def test_what_is_not_printable_is_escaped(text: str, escaped: str) -> None:
+    assert printable(text) == escaped
+
+
+def test_output_comes_in_lines_and_each_second_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    now = [10.0]
+    relay = Relay()
+    monkeypatch.setattr(relay, "write", lines.append)
+    monkeypatch.setattr(relay_module, "monotonic", lambda: now[0])
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    output = Output(read, relay)
+    assert output.pump(), "nothing yet"
+    for data in (b"one\ntw", b"o\r\n" + b"x" * 5000, b"y" * 61_000):
+        os.write(write, data)
+        assert output.pump()
+    assert lines == ["one", "two", "x" * 5000]
+    now[0] += 1
+    os.write(write, b"after\nlast")
+    output.pump()
+    os.close(write)
+    assert output.last_words().endswith("after\nlast")
+    assert lines[3:] == ["[61000 bytes that workers printed were dropped]", "after", "last"]
+    os.close(read)
+
+
+def test_the_share_of_a_process_is_measured() -> None:
+    gauge = Gauge()
+    gauge.begin()
+    data = bytearray(30 << 20)
+    data[::4096] = b"1" * len(data[::4096])
+    assert gauge.peak_rss() > 30 << 20
+    assert gauge.rss() > 30 << 20
+    for fd in (gauge._statm, gauge._status, gauge._reset):
+        os.close(fd)
+    gauge.begin()
+    assert gauge.rss() == 0
+    assert gauge._from_status() == 0
+    assert gauge._reset == -1
+
+
+def test_a_frame_without_memory_for_it_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.pool import post as module
+
+    def no_memory(size: int) -> bytearray:
+        if size == 100_000:
+            raise MemoryError
+        return bytearray(size)
+
+    monkeypatch.setattr(module, "bytearray", no_memory, raising=False)
+    read, write = os.pipe()
+    post = Post(read)
+    Post(write).send(Kind.OFFER, 1, [b"x" * 60_000], 0)
+    assert post.receive() == (Kind.OFFER, 0, 1, bytearray(b"x" * 60_000))
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 2, 100_000, 0.0, 0) + b"y" * 50_000)
+    from threading import Thread
+
+    rest = Thread(target=os.write, args=(write, b"y" * 50_000))
+    rest.start()
+    assert post.receive() == (Kind.OFFER, 0, 2, None)
+    rest.join(5)
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 3, 100_000, 0.0, 0) + b"cut")
+    os.close(write)
+    assert post.receive() is None
+    assert post.receive() is None
+    os.close(read)
+
+
+def test_an_executor_can_cancel_what_waits(pool: WorkerPool, eventually: Eventually) -> None:
+    face = pool.executor()
+    futures = [face.submit(tasks.pid_after, 0.1) for _ in range(10)]
+    face.shutdown(wait=False, cancel_futures=True)
+    wait(futures, timeout=10)
+    assert sum(future.cancelled() for future in futures) >= 6
+    face.shutdown()
+
+
+def test_an_initializer_larger_than_a_socket_takes(tmp_path: Path) -> None:
+    with WorkerPool(1, initializer=tasks.Load(bytes(3_000_000)), spare=False) as pool:
+        assert pool.submit(tasks.same, 1).result(20) == 1
