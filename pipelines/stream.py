@@ -88,8 +88,8 @@ def stream(
     trip takes about this long.
 
     `deadline`: seconds one item may take until its worker is killed. In a new worker the imports of `func` count,
-    unless the pool's `preload` names its module. A batch that runs over it is searched in halves, each of which may take as
-    long again.
+    unless the pool's `preload` names its module. A batch that runs over it is searched in halves, each of which may
+    take as long again.
 
     `return_errors`: yield a `Result` for every item, whatever became of it. Otherwise the first error is raised, with a
     note that names the item, and ends the stream; work under way is stopped.
