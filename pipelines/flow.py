@@ -94,6 +94,7 @@ class Flow(Generic[T, R]):
         self._next_size = 0  # of the item that waits to be admitted
         self._wants_room: asyncio.Future[None] | None = None  # the reader waits
         self._wants_result: asyncio.Future[None] | None = None  # whoever iterates waits
+        self._landed: asyncio.Future[None] | None = None  # the last trip is back, after the end
         self._is_held_back = False  # no trip starts before results are taken
         self._is_read = self._is_closed = False
         self._error: BaseException | None = None  # ends the stream now
@@ -120,9 +121,13 @@ class Flow(Generic[T, R]):
             if self._source_error is not None:
                 raise self._source_error
         finally:
-            self._close()
+            self._is_closed = True
+            self._batches.clear()
             reader.cancel()
-            await ended(reader)
+            try:
+                await self._stop()
+            finally:
+                await ended(reader)
 
     # -- from the source
 
@@ -240,6 +245,8 @@ class Flow(Generic[T, R]):
     def _land(self, trip: asyncio.Future[list[Answer]], future: Future[Answers]) -> None:
         self._running.discard(future)
         if self._is_closed:
+            if self._landed is not None and not self._running and not self._landed.done():
+                self._landed.set_result(None)
             return
         if future.cancelled():
             trip.cancel()
@@ -340,8 +347,14 @@ class Flow(Generic[T, R]):
         self._batches.clear()
         self._wake()
 
-    def _close(self) -> None:
-        self._is_closed = True
-        self._batches.clear()
-        for future in list(self._running):
-            stop(future)
+    async def _stop(self) -> None:
+        """Let trips land that are about to, and stop the others: a killed worker takes its warm start with it."""
+        flying = [future for future in self._running if not future.cancel()]
+        if not flying:
+            return
+        self._landed = self._loop.create_future()
+        try:
+            await asyncio.wait([self._landed], timeout=2 * self._pace.target)
+        finally:
+            for future in flying:
+                stop(future)

@@ -97,8 +97,9 @@ def stream(
     `on_done(index, result)` is called on the event loop as soon as an item is done, before the result waits its turn.
     What it raises ends the stream.
 
-    Closing, by `aclose`, an error or cancellation, also of a single `anext`, stops work under way and leaves nothing. A
-    loop that is left early closes the stream when it is collected, or at once with `contextlib.aclosing`.
+    Closing, by `aclose`, an error or cancellation, also of a single `anext`, stops work under way and leaves nothing;
+    workers that do not finish their trip within two `batch_seconds` are killed. A loop that is left early closes the
+    stream when it is collected, or at once with `contextlib.aclosing`.
 
     Raises TaskNotPicklable when `func` cannot be sent; while iterating also PoolBroken, PoolClosed.
     """

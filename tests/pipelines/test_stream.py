@@ -29,7 +29,7 @@ from pipelines.pool.pool import WorkerPool
 from pipelines.pool.stats import Death
 from pipelines.result import Result
 from pipelines.stream import stream
-from tests.support.leftovers import nothing_left, other_tasks
+from tests.support.leftovers import nothing_left, other_tasks, tasks_end
 
 sys.path.insert(0, str(Path(__file__).parent))  # stream_tasks, for this process and for its workers
 
@@ -518,15 +518,24 @@ async def test_the_end_stops_work_under_way(pool: WorkerPool, tmp_path: Path) ->
     assert set(before) & set(pool.pids) == set()
 
 
+async def test_the_end_spares_workers_that_are_about_to_finish(pool: WorkerPool) -> None:
+    """A worker that is killed must start and import again."""
+    for _ in range(5):
+        async with aclosing(stream(tasks.square, count(), pool=pool)) as results:
+            for _ in range(200):
+                await anext(results)
+    assert sum(pool.stats().deaths.values()) == 0
+    stats = pool.stats()
+    assert (stats.busy, stats.queued) == (0, 0)
+
+
 async def test_a_loop_that_is_left_closes_the_stream(pool: WorkerPool) -> None:
     numbers = Numbers()
     async for _ in stream(tasks.square, numbers, pool=pool):
         break
     gc.collect()
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await tasks_end()
     assert numbers.is_closed
-    assert other_tasks() == set()
 
 
 async def test_cancelling_whoever_iterates_closes_the_stream(pool: WorkerPool) -> None:
@@ -545,10 +554,8 @@ async def test_cancelling_whoever_iterates_closes_the_stream(pool: WorkerPool) -
         await consumer
     del consumer
     gc.collect()
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await tasks_end()
     assert numbers.is_closed
-    assert other_tasks() == set()
 
 
 async def test_a_source_that_fails_to_close_is_heard_of(pool: WorkerPool) -> None:

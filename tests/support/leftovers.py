@@ -51,3 +51,11 @@ def nothing_left(seconds: float = 1.0) -> Iterator[None]:
 def other_tasks() -> set[str]:
     """Return the names of the running loop's tasks beside this one."""
     return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def tasks_end(seconds: float = 2.0) -> None:
+    """Wait until the running loop has no task beside this one."""
+    until = time.monotonic() + seconds
+    while left := other_tasks():
+        assert time.monotonic() < until, left
+        await asyncio.sleep(0.005)
