@@ -13,6 +13,7 @@ import sys
 import time
 
 from cpu_work import slow_digest
+
 from pipelines.cpu import run_blocking
 
 

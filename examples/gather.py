@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from cpu_work import count_primes
+
 from pipelines.cpu import close_default_pool, run_cpu_async
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from cpu_work import visit
+
 from pipelines.cpu import close_default_pool
 from pipelines.in_worker import run_async_in_worker
 

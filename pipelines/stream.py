@@ -1,219 +1,122 @@
-"""Pages in, results as they finish: batches that follow the queue, and a batch that breaks is taken apart.
+"""`stream(func, items)`: any number of items through worker processes, results as they finish, memory bounded.
 
-A trip to another process costs the same for one page as for sixty-four. So a page that arrives while a worker is idle
-goes at once and alone; while all are busy, pages gather, and the next trip takes its share of what waits. Nobody sets a
-batch size, only its limits.
+    async for digest in stream(digest_of, paths):
+        ...
 
-A batch can die with its worker, or run into the deadline. Then its pages are sent again, each alone: the innocent ones
-come back, and the one that is to blame is `Lost`, with the cause. Who breaks a batch is not known, and somebody may
-kill workers by hand: a page has to crash twice alone. A deadline is dear and tells more: once with others and once
-alone.
+How it works: flow.py.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal, TypeVar, overload
 
-from pipelines.errors import WorkerCrashed
-from pipelines.page import Page, Processed
+from pipelines.cpu import default_pool
+from pipelines.flow import Flow, OnDone, Pace, Source
+from pipelines.place import Submits
+from pipelines.result import Result
 
-BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline, the last one
+__all__ = ["Result", "stream"]
 
-
-class LossCause(StrEnum):
-    """Why a page has no result."""
-
-    TIMEOUT = "timeout"
-    CRASH = "crash"
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Lost(NamedTuple):
-    """A page that killed or hung the worker that ran it alone."""
-
-    cause: LossCause
-    detail: str
-
-
-Result = Processed | Lost
-Submit = Callable[[Sequence[Page]], "asyncio.Future[list[Processed]]"]
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    page: Page
-    future: asyncio.Future[Result]
-    breaks: int = 0
-    breaks_alone: int = 0
-
-    def is_lost(self, error: BaseException) -> bool:
-        """Whether the page is to blame for the trip it just broke."""
-        counted = self.breaks if isinstance(error, TimeoutError) else self.breaks_alone
-        return self.breaks_alone > 0 and counted >= BROKEN_TRIPS
+@overload
+def stream(
+    func: Callable[[T], R],
+    items: Source[T],
+    *,
+    ordered: bool = ...,
+    pool: Submits | None = ...,
+    max_items: int = ...,
+    max_bytes: int = ...,
+    batch_items: int = ...,
+    batch_seconds: float = ...,
+    return_errors: Literal[False] = ...,
+    on_done: OnDone[T, R] | None = ...,
+    deadline: float | None = ...,
+) -> AsyncGenerator[R, None]: ...
 
 
-class Batcher:
-    """Sends pages to an executor in batches and gives each its own result. One event loop; owns no executor."""
-
-    def __init__(
-        self,
-        submit: Submit,
-        *,
-        slots: int,
-        max_pages: int,
-        max_bytes: int,
-        wanted: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """`submit` starts one trip; at most `slots` are under way, each with at most `max_pages` and `max_bytes`.
-
-        A single page larger than `max_bytes` travels alone. While `wanted` says no, because whoever takes the results
-        has enough of them, no trip starts; call `resume` when it says yes again.
-        """
-        self._submit = submit
-        self._wanted = wanted
-        self._slots = slots
-        self._max_pages = max_pages
-        self._max_bytes = max_bytes
-        self._queue: deque[_Waiting] = deque()
-        self._alone: deque[_Waiting] = deque()
-        self._under_way = 0
-        self._pump_due = False
-        self.trips = 0
-        self.pages = 0
-
-    @property
-    def waiting(self) -> int:
-        """Pages that have not been sent yet."""
-        return len(self._queue) + len(self._alone)
-
-    def process(self, page: Page) -> asyncio.Future[Result]:
-        """Return the future result of a page. Cancelling it drops the page if it has not been sent.
-
-        The future raises what the executor raised when that is no fault of a page: PoolBroken, PoolClosed, a bug.
-        """
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(page, loop.create_future())
-        self._queue.append(waiting)
-        if not self._pump_due:  # after everything else of this turn of the loop, so that pages of one turn go together
-            self._pump_due = True
-            loop.call_soon(self._pump)
-        return waiting.future
-
-    def resume(self) -> None:
-        """Send what waits; needed only after `wanted` has said no."""
-        self._pump()
-
-    def _pump(self) -> None:
-        self._pump_due = False
-        while self._under_way < self._slots and (self._alone or self._queue) and self._wanted():
-            batch = [self._alone.popleft()] if self._alone else self._next_batch()
-            batch = [waiting for waiting in batch if not waiting.future.done()]
-            if batch:
-                self._send(batch)
-
-    def _next_batch(self) -> list[_Waiting]:
-        share = -(-len(self._queue) // self._slots)  # not all that waits: the last trips of a crawl should end together
-        batch = [self._queue.popleft()]
-        size = len(batch[0].page.body)
-        for _ in range(min(share, self._max_pages) - 1):
-            size += len(self._queue[0].page.body)
-            if size > self._max_bytes:
-                break
-            batch.append(self._queue.popleft())
-        return batch
-
-    def _send(self, batch: list[_Waiting]) -> None:
-        try:
-            trip = self._submit([waiting.page for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - the executor is closed or broken; whoever waits must hear of it
-            for waiting in batch:
-                waiting.future.set_exception(error)
-            return
-        self._under_way += 1
-        self.trips += 1
-        self.pages += len(batch)
-        trip.add_done_callback(lambda done: self._returned(batch, done))
-
-    def _returned(self, batch: list[_Waiting], trip: asyncio.Future[list[Processed]]) -> None:
-        self._under_way -= 1
-        if trip.cancelled():
-            for waiting in batch:
-                waiting.future.cancel()
-        elif (error := trip.exception()) is None:
-            for waiting, result in zip(batch, trip.result(), strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(result)
-        else:
-            self._broken(batch, error)
-        self._pump()
-
-    def _broken(self, batch: list[_Waiting], error: BaseException) -> None:
-        for waiting in batch:
-            if waiting.future.done():
-                continue
-            waiting.breaks += 1
-            waiting.breaks_alone += len(batch) == 1
-            if not _may_be_the_page(error):
-                waiting.future.set_exception(error)
-            elif waiting.is_lost(error):
-                cause = LossCause.TIMEOUT if isinstance(error, TimeoutError) else LossCause.CRASH
-                waiting.future.set_result(Lost(cause, str(error)))
-            else:
-                self._alone.append(waiting)
+@overload
+def stream(
+    func: Callable[[T], R],
+    items: Source[T],
+    *,
+    ordered: bool = ...,
+    pool: Submits | None = ...,
+    max_items: int = ...,
+    max_bytes: int = ...,
+    batch_items: int = ...,
+    batch_seconds: float = ...,
+    return_errors: Literal[True],
+    on_done: OnDone[T, R] | None = ...,
+    deadline: float | None = ...,
+) -> AsyncGenerator[Result[T, R], None]: ...
 
 
-def _may_be_the_page(error: BaseException) -> bool:
-    """Tell a trip that a page may have broken from an executor that is gone or a function that raises."""
-    return isinstance(error, WorkerCrashed | TimeoutError)  # TaskTimeout is a TimeoutError
+def stream(
+    func: Callable[[T], R],
+    items: Source[T],
+    *,
+    ordered: bool = False,
+    pool: Submits | None = None,
+    max_items: int = 10_000,
+    max_bytes: int = 64 << 20,
+    batch_items: int = 1_000,
+    batch_seconds: float = 0.03,
+    return_errors: bool = False,
+    on_done: OnDone[T, R] | None = None,
+    deadline: float | None = None,
+) -> AsyncGenerator[Any, None]:
+    """Yield `func(item)` for every item, computed in worker processes: as they finish, or in the order of the items.
 
+    `func` must be importable by name and may run more than once for an item whose batch broke. `items` may be endless.
+    A source that is no async iterable is read on the event loop, a little ahead of the workers: each step should be
+    quick; reading from a slow disk is work for a generator that is `async` and uses `run_blocking`. A source that is a
+    generator is closed with the stream. An error of the source is raised after the results of what came before it.
 
-class ByteBudget:
-    """A number of bytes that may be held at once; taking more is an `await`. First come, first served."""
+    `pool`: None for the one of `run_cpu_async`. With a backend that lacks guarantees (`Guarantee`), `deadline` does
+    nothing, a batch that kills its process is the end of the stream, and what runs when the stream is closed runs on to
+    its end, at most two `batch_seconds` and one item.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.held = 0
+    `max_items`, `max_bytes` bound what was read and not yet handed out: pickled items, pickled results and 320 bytes
+    each. One item more is being read, and an item or result larger than its half of `max_bytes` is let through alone.
 
-    async def acquire(self, count: int) -> None:
-        """Take `count` bytes, waiting until they fit. More than the whole limit is granted when nothing is held."""
-        if not self._waiters and self._fits(count):
-            self.held += count
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (count, turn)
-        self._waiters.append(entry)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release(count)
-            else:
-                self._waiters.remove(entry)
-                self._grant()
-            raise
+    `batch_items`, `batch_seconds`: no trip to a worker takes more items than this; their number is chosen so that a
+    trip takes about this long.
 
-    def add(self, count: int) -> None:
-        """Count `count` bytes that are held already, beyond the limit if need be; whoever acquires waits the longer."""
-        self.held += count
+    `deadline`: seconds one item may take until its worker is killed. In a new worker the imports of `func` count,
+    unless the pool's `preload` names its module. A batch that runs over it is searched in halves, each of which may
+    take as long again.
 
-    def release(self, count: int) -> None:
-        """Give bytes back."""
-        self.held -= count
-        assert self.held >= 0, "more bytes released than were taken"
-        self._grant()
+    `return_errors`: yield a `Result` for every item, whatever became of it. Otherwise the first error is raised, with a
+    note that names the item, and ends the stream; work under way is stopped.
 
-    def _grant(self) -> None:
-        while self._waiters and self._fits(self._waiters[0][0]):
-            count, turn = self._waiters.popleft()
-            if turn.cancelled():
-                continue
-            self.held += count
-            turn.set_result(None)
+    `on_done(index, result)` is called on the event loop as soon as an item is done, before the result waits its turn.
+    What it raises ends the stream.
 
-    def _fits(self, count: int) -> bool:
-        return self.held == 0 or self.held + count <= self._limit
+    Closing, by `aclose`, an error or cancellation, also of a single `anext`, stops work under way and leaves nothing;
+    workers that do not finish their trip within two `batch_seconds` are killed. A loop that is left early closes the
+    stream when it is collected, or at once with `contextlib.aclosing`.
+
+    Raises TaskNotPicklable when `func` cannot be sent; while iterating also PoolBroken, PoolClosed.
+    """
+    for name, value in (("max_items", max_items), ("max_bytes", max_bytes), ("batch_items", batch_items)):
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    if not batch_seconds > 0:
+        raise ValueError(f"batch_seconds: expected seconds > 0, got {batch_seconds}")
+    flow: Flow[T, R] = Flow(
+        func,
+        pool if pool is not None else default_pool(),
+        pace=Pace(batch_seconds, batch_items),
+        ordered=ordered,
+        max_items=max_items,
+        max_bytes=max_bytes,
+        deadline=deadline,
+        on_done=on_done,
+        return_errors=return_errors,
+    )
+    return flow.run(items)

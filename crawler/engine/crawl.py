@@ -43,10 +43,10 @@ from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Committed, Seeds
 from crawler.store.store import Listener, Opened, Store
+from pipelines.batcher import Batcher
 from pipelines.errors import PoolBroken
 from pipelines.page import Page
 from pipelines.stages.query import query_rules
-from pipelines.stream import Batcher
 from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end

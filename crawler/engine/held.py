@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipelines.budget import ByteBudget
 from pipelines.page import Processed
-from pipelines.stream import ByteBudget
 
 PAGE_OVERHEAD = 4096
 """Bytes a page holds beside its body or result: headers, URLs, tasks, futures (measured: 3 to 4 kB)."""

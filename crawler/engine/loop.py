@@ -24,8 +24,8 @@ from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
 from crawler.frontier.scope import Scope
 from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
+from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page, Processed
-from pipelines.stream import LossCause, Lost
 from pipelines.url import CanonicalUrl
 
 _log = logging.getLogger(__name__)

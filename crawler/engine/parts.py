@@ -15,8 +15,8 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.scope import Admitted, Scope
 from crawler.quarantine.keeper import Quarantine
 from crawler.store.store import Store
+from pipelines.batcher import Batcher
 from pipelines.page import Page
-from pipelines.stream import Batcher
 from pipelines.url import CanonicalUrl
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from pipelines.cpus import Mount, available_cpus, folders, parse_cgroup, parse_mounts, read_quota
+from pipelines.cpus import available_cpus, read_quota
 
 
 @pytest.fixture(autouse=True)
@@ -100,22 +100,3 @@ def test_no_affinity_on_this_system(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_quota_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "cpu.max").write_text(text)
     assert read_quota(tmp_path, 2) is None
-
-
-def test_mount_points_are_unescaped() -> None:
-    text = "30 23 0:26 / /mnt/with\\040space rw shared:4 master:1 - cgroup2 none rw\n"
-    assert parse_mounts(text) == [Mount(2, PurePosixPath("/"), Path("/mnt/with space"))]
-
-
-def test_folders_go_from_the_inside_to_the_mount_point() -> None:
-    mount = Mount(2, PurePosixPath("/"), Path("/sys/fs/cgroup"))
-    assert folders(mount, PurePosixPath("/a/b")) == [
-        Path("/sys/fs/cgroup/a/b"),
-        Path("/sys/fs/cgroup/a"),
-        Path("/sys/fs/cgroup"),
-    ]
-
-
-def test_hybrid_hierarchies_are_both_read() -> None:
-    text = "3:cpu:/one\n0::/two\n"
-    assert parse_cgroup(text) == {1: PurePosixPath("/one"), 2: PurePosixPath("/two")}

@@ -1,0 +1,128 @@
+"""Pages in, results as they finish: the batches of a crawl.
+
+A batch can die with its worker, or run into the deadline. Then its pages are sent again, each alone: the innocent ones
+come back, and the one that is to blame is `Lost`, with the cause. Who breaks a batch is not known, and somebody may
+kill workers by hand: a page has to crash twice alone. A deadline is dear and tells more: once with others and once
+alone. Each alone and not in halves: a page that hangs costs two deadlines, however many were with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from pipelines.batches import Batches, Entry, singly
+from pipelines.page import Page, Processed
+
+BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline, the last one
+
+
+class LossCause(StrEnum):
+    """Why a page has no result."""
+
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+
+
+class Lost(NamedTuple):
+    """A page that killed or hung the worker that ran it alone."""
+
+    cause: LossCause
+    detail: str
+
+
+Result = Processed | Lost
+Submit = Callable[[Sequence[Page]], "asyncio.Future[list[Processed]]"]
+
+
+class _Waiting(Entry):
+    __slots__ = ("future", "page")
+
+    def __init__(self, page: Page, future: asyncio.Future[Result]) -> None:
+        self.size = len(page.body)
+        self.breaks = self.breaks_alone = 0  # not by `super().__init__`: this runs for every page, on the event loop
+        self.page = page
+        self.future = future
+
+
+class _Futures:
+    """Gives each page its own answer."""
+
+    def is_wanted(self, entry: _Waiting) -> bool:
+        return not entry.future.done()
+
+    def is_to_blame(self, entry: _Waiting, error: BaseException) -> bool:
+        counted = entry.breaks if isinstance(error, TimeoutError) else entry.breaks_alone
+        return counted >= BROKEN_TRIPS
+
+    def returned(self, entry: _Waiting, result: Processed) -> None:
+        if not entry.future.done():
+            entry.future.set_result(result)
+
+    def lost(self, entry: _Waiting, error: BaseException) -> None:
+        cause = LossCause.TIMEOUT if isinstance(error, TimeoutError) else LossCause.CRASH
+        entry.future.set_result(Lost(cause, str(error)))
+
+    def failed(self, entry: _Waiting, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            entry.future.cancel()
+        else:
+            entry.future.set_exception(error)
+
+
+class Batcher:
+    """Sends pages to an executor in batches and gives each its own result. One event loop; owns no executor."""
+
+    def __init__(
+        self,
+        submit: Submit,
+        *,
+        slots: int,
+        max_pages: int,
+        max_bytes: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`submit` starts one trip; at most `slots` are under way, each with at most `max_pages` and `max_bytes`.
+
+        A single page larger than `max_bytes` travels alone. While `wanted` says no, because whoever takes the results
+        has enough of them, no trip starts; call `resume` when it says yes again.
+        """
+        self._batches: Batches[_Waiting, Processed] = Batches(
+            _Futures(),
+            lambda batch: submit([entry.page for entry in batch]),
+            slots=slots,
+            max_items=max_pages,
+            max_bytes=max_bytes,
+            split=singly,
+            wanted=wanted,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Pages that have not been sent yet."""
+        return self._batches.waiting
+
+    @property
+    def trips(self) -> int:
+        """Batches sent so far."""
+        return self._batches.trips
+
+    @property
+    def pages(self) -> int:
+        """Pages sent so far; one that is sent again counts again."""
+        return self._batches.sent
+
+    def process(self, page: Page) -> asyncio.Future[Result]:
+        """Return the future result of a page. Cancelling it drops the page if it has not been sent.
+
+        The future raises what the executor raised when that is no fault of a page: PoolBroken, PoolClosed, a bug.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._batches.put(_Waiting(page, future))
+        return future
+
+    def resume(self) -> None:
+        """Send what waits; needed only after `wanted` has said no."""
+        self._batches.pump()
