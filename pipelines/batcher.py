@@ -2,8 +2,9 @@
 
 A batch can die with its worker, or run into the deadline. Then its pages are sent again, each alone: the innocent ones
 come back, and the one that is to blame is `Lost`, with the cause. Who breaks a batch is not known, and somebody may
-kill workers by hand: a page has to crash twice alone. A deadline is dear and tells more: once with others and once
-alone. Each alone and not in halves: a page that hangs costs two deadlines, however many were with it.
+kill workers by hand: a page has to crash twice alone. A deadline, or a worker killed for its memory, is dear and tells
+more: once with others and once alone. Each alone and not in halves: a page that hangs costs two deadlines, however many
+were with it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pipelines.batches import Batches, Entry, singly
+from pipelines.errors import WorkerOutOfMemory
 from pipelines.page import Page, Processed
 
-BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline, the last one
+BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline or too much memory, the last one
 
 
 class LossCause(StrEnum):
@@ -24,6 +26,7 @@ class LossCause(StrEnum):
 
     TIMEOUT = "timeout"
     CRASH = "crash"
+    MEMORY = "memory"
 
 
 class Lost(NamedTuple):
@@ -54,7 +57,7 @@ class _Futures:
         return not entry.future.done()
 
     def is_to_blame(self, entry: _Waiting, error: BaseException) -> bool:
-        counted = entry.breaks if isinstance(error, TimeoutError) else entry.breaks_alone
+        counted = entry.breaks_alone if _cause(error) is LossCause.CRASH else entry.breaks
         return counted >= BROKEN_TRIPS
 
     def returned(self, entry: _Waiting, result: Processed) -> None:
@@ -62,14 +65,19 @@ class _Futures:
             entry.future.set_result(result)
 
     def lost(self, entry: _Waiting, error: BaseException) -> None:
-        cause = LossCause.TIMEOUT if isinstance(error, TimeoutError) else LossCause.CRASH
-        entry.future.set_result(Lost(cause, str(error)))
+        entry.future.set_result(Lost(_cause(error), str(error)))
 
     def failed(self, entry: _Waiting, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
             entry.future.cancel()
         else:
             entry.future.set_exception(error)
+
+
+def _cause(error: BaseException) -> LossCause:
+    if isinstance(error, TimeoutError):
+        return LossCause.TIMEOUT
+    return LossCause.MEMORY if isinstance(error, WorkerOutOfMemory) else LossCause.CRASH
 
 
 class Batcher:

@@ -76,7 +76,8 @@ class Pipeline:
         try:
             return self._process(page)
         except Exception as error:  # noqa: BLE001 - the documented boundary: one bad page costs one page
-            return _failed(page, "parse_error", f"{type(error).__name__}: {error}")
+            reason = "parse_memory" if isinstance(error, MemoryError) else "parse_error"
+            return _failed(page, reason, f"{type(error).__name__}: {error}")
 
     def process_file(self, path: str | PathLike[str]) -> Processed:
         """Return what a file became; its URL is the file's. Raises OSError when it cannot be read."""

@@ -30,6 +30,12 @@ from pipelines.url import CanonicalUrl
 
 _log = logging.getLogger(__name__)
 
+_LOST = {
+    LossCause.TIMEOUT: Reason.PARSE_TIMEOUT,
+    LossCause.MEMORY: Reason.PARSE_MEMORY,
+    LossCause.CRASH: Reason.PARSE_CRASH,
+}
+
 
 class Engine:
     """Runs one crawl to its end, to a limit, or until it is told to stop."""
@@ -278,10 +284,9 @@ class Engine:
         finally:
             self.live.processing -= 1
         if isinstance(result, Lost):
-            reason = Reason.PARSE_TIMEOUT if result.cause is LossCause.TIMEOUT else Reason.PARSE_CRASH
             case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
             kept = f"; look at it with: crawl repro {case}" if case else ""
-            self._give_up(request, Failure(request, reason, result.detail + kept, page.status))
+            self._give_up(request, Failure(request, _LOST[result.cause], result.detail + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:

@@ -38,9 +38,17 @@ class Workers:
         self.count = available_cpus(options.workers).count
         self._pool = None if executor is not None else _pool(self.count, options)
         self._executor: Executor | None = executor
+        self._is_warned = False
 
     def start(self) -> None:
         """Start the processes and return at once. Further calls do nothing."""
+        if self._foreign is not None and not self._is_warned:
+            import logging
+
+            from pipelines.backends.foreign import warn_of
+
+            self._is_warned = True
+            warn_of(self._foreign, logging.getLogger(__name__))
         if self._pool is not None and self._executor is None:
             self._pool.start()
             self._executor = self._pool.executor(deadline=self._options.page_timeout)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from pipelines.page import Document
 
-KINDS = ("kill", "segfault", "exit", "hang")
+KINDS = ("kill", "segfault", "exit", "hang", "hog")
 PER_MILLE = int(os.environ.get("CRAWLMILL_DEADLY", "40"))
 
 
@@ -29,5 +29,9 @@ def deadly(doc: Document) -> None:
             ctypes.string_at(0)
         case "exit":
             os._exit(7)
+        case "hog":
+            held = []
+            while True:
+                held.append(b"x" * (8 << 20))
         case "hang":
             re.fullmatch("(a+)+", "a" * 60 + "!")  # C code that holds the interpreter lock, without end

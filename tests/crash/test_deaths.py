@@ -19,7 +19,13 @@ from tests.support.crash_jobs import COMPLETE, Job, Site, assert_no_duplicates
 
 DEATHS = int(os.environ.get("CRAWLMILL_DEATHS", "40"))
 PAGES = max(500, DEATHS * 1000 // PER_MILLE // 2)  # a guilty page breaks two workers or three, and not all are reached
-REASONS = {"kill": "parse_crash", "segfault": "parse_crash", "exit": "parse_crash", "hang": "parse_timeout"}
+REASONS = {
+    "kill": "parse_crash",
+    "segfault": "parse_crash",
+    "exit": "parse_crash",
+    "hang": "parse_timeout",
+    "hog": "parse_memory",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,7 @@ def test_deaths_of_workers_cost_the_guilty_pages_only(numbered_site: Site, tmp_p
         {
             "job": {"max_failed_ratio": 1.0},
             "parse": {"stages": ["tests.crash.deadly_stage:deadly"]},
-            "cpu": {"page_timeout": "300ms", "workers": 3},
+            "cpu": {"page_timeout": "500ms", "workers": 3, "worker_memory": "150MiB"},
         },
     )  # fmt: skip
     assert job.finish(timeout=60.0 + DEATHS) == COMPLETE, job.complaints()
@@ -57,8 +63,9 @@ def test_deaths_of_workers_cost_the_guilty_pages_only(numbered_site: Site, tmp_p
     summary: dict[str, Any] = orjson.loads((job.out / "summary.json").read_bytes())
     deaths = summary["run"]["workers"]["deaths"]
     print(f"{len(guilty)} guilty pages of {len(reached)}, {deaths}, {summary['run']['seconds']:.1f} s")
-    assert deaths["crash"] + deaths["timeout"] >= DEATHS
-    assert deaths["crash"] + deaths["timeout"] <= 3 * len(guilty), "a batch, and twice alone"
+    total = deaths["crash"] + deaths["timeout"] + deaths["oom"]
+    assert DEATHS <= total <= 3 * len(guilty), "a batch, and twice alone"
+    assert min(deaths["crash"], deaths["timeout"], deaths["oom"]) > 0
     assert deaths["start"] == 0
     kept = len(list((job.out / "quarantine").iterdir()))
     assert kept == min(100, len(guilty))

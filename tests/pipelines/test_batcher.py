@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from pipelines.batcher import Batcher, LossCause, Lost
-from pipelines.errors import PoolBroken, TaskTimeout, WorkerCrashed
+from pipelines.errors import PoolBroken, TaskTimeout, WorkerCrashed, WorkerOutOfMemory
 from pipelines.page import Page, Processed
 
 
@@ -110,12 +110,18 @@ async def test_no_trip_is_larger_than_its_limits_but_a_large_page_travels_alone(
     assert [ids for ids, _ in executor.trips] == [[1, 2], [3], [4], [5, 6, 7], [8, 9]]
 
 
-async def test_a_batch_that_hung_is_taken_apart_and_who_hangs_alone_too_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(TaskTimeout("10 s"), LossCause.TIMEOUT), (WorkerOutOfMemory("10 GB"), LossCause.MEMORY)],
+    ids=["hangs", "takes memory"],
+)
+async def test_a_batch_that_broke_dearly_is_taken_apart_and_who_breaks_alone_too_is_lost(
+    error: Exception, cause: LossCause
+) -> None:
     executor = Executor()
     batcher = Batcher(executor.submit, slots=1, max_pages=8, max_bytes=1000)
     futures = {number: batcher.process(a_page(number)) for number in (1, 2, 3)}
     await turns()
-    error = TaskTimeout("10 s")
     executor.fail(0, error)
     await turns()
     executor.answer(1)
@@ -126,7 +132,7 @@ async def test_a_batch_that_hung_is_taken_apart_and_who_hangs_alone_too_is_lost(
     await turns()
     assert [ids for ids, _ in executor.trips] == [[1, 2, 3], [1], [2], [3]]
     assert futures[1].result() == result_of(a_page(1))
-    assert futures[2].result() == Lost(LossCause.TIMEOUT, "10 s")
+    assert futures[2].result() == Lost(cause, str(error))
     assert futures[3].result() == result_of(a_page(3))
 
 
