@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import subprocess
 import sys
 import threading
@@ -222,3 +223,44 @@ class TestCron:
         ran = self.night(tmp_path)
         assert ran.returncode == ExitCode.USAGE
         assert "job.seeds" in ran.stderr
+
+
+WORKERS = [
+    ("gather.py", [f"{count} primes below {limit}" for limit, count in (
+        (200_000, 17_984), (300_000, 25_997), (400_000, 33_860), (500_000, 41_538),
+    )] + ["the loop went on meanwhile"]),
+    ("imap_unordered.py", [
+        "13: ValueError: 13 is not to be squared", "17: WorkerCrashed: ", f"the others add up to {332_833_500 - 458}",
+    ]),
+    ("worker_loop.py", ["one: 171", "three: 173", "seven: 173", "eleven: 174"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "expected"), WORKERS, ids=[name for name, _ in WORKERS])
+def test_what_workers_compute_is_right(name: str, expected: list[str], tmp_path: Path) -> None:
+    ran = example(tmp_path, name)
+    assert ran.returncode == 0, ran.stderr
+    found = sorted(ran.stdout.splitlines()) if name == "imap_unordered.py" else ran.stdout.splitlines()
+    assert len(found) == len(expected), ran.stdout
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True)), ran.stdout
+
+
+def test_as_completed_gives_the_hopeless_one_up_last(tmp_path: Path) -> None:
+    ran = example(tmp_path, "as_completed.py")
+    assert ran.returncode == 0, ran.stderr
+    *primes, hopeless = ran.stdout.splitlines()
+    assert sorted(primes) == ["148933 primes below 2000000", "168 primes below 1000", "9592 primes below 100000"]
+    assert hopeless.startswith("given up: re.fullmatch ran past its deadline of 1 s")
+
+
+def test_a_blocking_library_runs_in_threads(tmp_path: Path) -> None:
+    assert (EXAMPLES / "cpu_work.py").exists(), '"cpu_work.py" is what the examples of workers compute'
+    paths = []
+    for number in range(10):
+        paths.append(str(tmp_path / f"{number}.bin"))
+        Path(paths[-1]).write_bytes(b"%d" % number)
+    ran = example(tmp_path, "blocking_library.py", *paths)
+    assert ran.returncode == 0, ran.stderr
+    digests = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(10)]
+    assert ran.stdout.splitlines() == [f"{digest}  {path}" for digest, path in zip(digests, paths, strict=True)]
+    assert ran.stderr == "10 files, waited for together\n"
