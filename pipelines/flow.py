@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 TURN_SECONDS = 0.002
 """How long items are read, or results handed out, without a pause before the event loop gets a turn."""
+LANDING_SECONDS = 0.2
+"""What trips under way at the end of a stream get on top of the time after which a worker cuts them short."""
 CRASHES = 2
 """Trips an item must break to be blamed for a crash: somebody else may kill a worker, or fill the machine's memory."""
 
@@ -354,7 +356,7 @@ class Flow(Generic[T, R]):
             return
         self._landed = self._loop.create_future()
         try:
-            await asyncio.wait([self._landed], timeout=2 * self._pace.target)
+            await asyncio.wait([self._landed], timeout=2 * self._pace.target + LANDING_SECONDS)
         finally:
             for future in flying:
                 stop(future)

@@ -98,8 +98,8 @@ def stream(
     What it raises ends the stream.
 
     Closing, by `aclose`, an error or cancellation, also of a single `anext`, stops work under way and leaves nothing;
-    workers that do not finish their trip within two `batch_seconds` are killed. A loop that is left early closes the
-    stream when it is collected, or at once with `contextlib.aclosing`.
+    workers that do not finish their trip within two `batch_seconds` and 0.2 s are killed. A loop that is left early
+    closes the stream when it is collected, or at once with `contextlib.aclosing`.
 
     Raises TaskNotPicklable when `func` cannot be sent; while iterating also PoolBroken, PoolClosed.
     """
