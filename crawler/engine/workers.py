@@ -35,7 +35,8 @@ class Workers:
     def __init__(self, options: Cpu, executor: Executor | None = None) -> None:
         self._options = options
         self._foreign = executor
-        self.count = available_cpus(options.workers).count
+        limit = available_cpus(options.workers)
+        self.count, self._why = limit.count, limit.why
         self._pool = None if executor is not None else _pool(self.count, options)
         self._executor: Executor | None = executor
         self._is_warned = False
@@ -108,6 +109,7 @@ class Workers:
         stats = self._pool.stats()
         return {
             "count": self.count,
+            "why": self._why,
             "restarts": stats.restarts,
             "deaths": {str(cause.value): count for cause, count in stats.deaths.items()},
         }
