@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from pipelines.batches import Batches, Entry, singly
 from pipelines.errors import WorkerOutOfMemory
+from pipelines.flow.batches import Batches, Entry, singly
 from pipelines.page import Page, Processed
 
 BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline or too much memory, the last one

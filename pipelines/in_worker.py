@@ -16,8 +16,8 @@ from typing import Any, TypeVar, cast
 
 from pipelines.coroutine import Pipe, run_coroutine
 from pipelines.cpu import default_pool
-from pipelines.ending import stop
-from pipelines.place import Submits, check_deadline
+from pipelines.flow.ending import stop
+from pipelines.flow.place import Submits, check_deadline
 from pipelines.pool.pool import WorkerPool
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
     async for digest in stream(digest_of, paths):
         ...
 
-How it works: flow.py.
+How it works: flow/flow.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal, TypeVar, overload
 
 from pipelines.cpu import default_pool
-from pipelines.flow import Flow, OnDone, Pace, Source
-from pipelines.place import Submits
-from pipelines.result import Result
+from pipelines.flow.flow import Flow, OnDone, Pace, Source
+from pipelines.flow.place import Submits
+from pipelines.flow.result import Result
 
 __all__ = ["Result", "stream"]
 

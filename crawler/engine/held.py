@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipelines.budget import ByteBudget
+from pipelines.flow.budget import ByteBudget
 from pipelines.page import Processed
 
 PAGE_OVERHEAD = 4096

@@ -24,10 +24,10 @@ from pipelines.backends.foreign import ForeignBackend
 from pipelines.backends.inline import InlineBackend
 from pipelines.backends.local import LocalBackend
 from pipelines.errors import PoolClosed, RemoteError, TaskNotPicklable, TaskTimeout, WorkerCrashed
-from pipelines.flow import Pace
+from pipelines.flow.flow import Pace
+from pipelines.flow.result import Result
 from pipelines.pool.pool import WorkerPool
 from pipelines.pool.stats import Death
-from pipelines.result import Result
 from pipelines.stream import stream
 from tests.support.leftovers import nothing_left, other_tasks, tasks_end
 

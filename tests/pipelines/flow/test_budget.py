@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.budget import ByteBudget
+from pipelines.flow.budget import ByteBudget
 
 
 async def turns(count: int = 3) -> None:

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from pipelines.batches import Entry
-from pipelines.trip import Answer, Packed
+from pipelines.flow.batches import Entry
+from pipelines.flow.trip import Answer, Packed
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.batches import Batches, Entry, halves, singly
 from pipelines.errors import PoolBroken, TaskTimeout, WorkerCrashed
+from pipelines.flow.batches import Batches, Entry, halves, singly
 
 
 class Numbered(Entry):

@@ -7,8 +7,8 @@ from pickle import dumps
 import pytest
 
 from pipelines.errors import TaskNotPicklable
+from pipelines.flow.trip import RAW_BYTES, packed, run_items, size_of, unpacked
 from pipelines.pool.remote import Failure, unpack
-from pipelines.trip import RAW_BYTES, packed, run_items, size_of, unpacked
 
 
 def length(value: bytes) -> int:

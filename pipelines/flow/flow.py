@@ -17,13 +17,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
-from pipelines.batches import Batches, halves
-from pipelines.ending import ended, stop
 from pipelines.errors import PoolClosed, TaskNotPicklable
-from pipelines.place import Submits, check_deadline, packed_function, workers_of
+from pipelines.flow.batches import Batches, halves
+from pipelines.flow.ending import ended, stop
+from pipelines.flow.place import Submits, check_deadline, packed_function, workers_of
+from pipelines.flow.result import ITEM_OVERHEAD, AsFinished, InOrder, Item, Result
+from pipelines.flow.trip import Answer, Answers, name_of, packed, run_items, size_of, unpacked
 from pipelines.pool.remote import Failure, unpack
-from pipelines.result import ITEM_OVERHEAD, AsFinished, InOrder, Item, Result
-from pipelines.trip import Answer, Answers, name_of, packed, run_items, size_of, unpacked
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,0 +1,1 @@
+"""Items through workers: batches that follow the queue, bounded, taken apart when they break."""
