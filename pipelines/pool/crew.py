@@ -107,13 +107,12 @@ class Worker:
 class Crew:
     """All workers and all tasks that are not finished."""
 
-    def __init__(self, memory_limit: int | None = None) -> None:
+    def __init__(self) -> None:
         self.workers: list[Worker] = []
         self.queue = Backlog()
         self.next_check = inf  # no deadline ends before, and no memory need be looked at; monotonic seconds
         self.congested: list[Worker] = []  # the selector has to wait for room in their sockets
         self.has_changed = True  # somebody came, left or became ready
-        self._memory_limit = memory_limit
         self._idle: dict[Worker, None] = {}  # run nothing
         self._open: dict[Worker, None] = {}  # run something and can be sent one more
 
@@ -158,10 +157,6 @@ class Crew:
         if not worker.is_leaving:
             worker.is_leaving = True
             self.has_changed = True
-
-    def memory_limit(self, task: Task) -> int | None:
-        """Return the bytes above which a worker is killed for this task."""
-        return self._memory_limit if task.limits.memory is None else task.limits.memory
 
     def check(self, now: float) -> list[Worker]:
         """Retire and return the workers that ran past a deadline or outgrew a memory limit; set `next_check`."""
@@ -283,7 +278,7 @@ class Crew:
 
     def _put_back(self, task: Task) -> None:
         """Queue a task again that no worker has claimed, unless it was cancelled meanwhile."""
-        if not task.future.cancelled():
+        if not task.future.is_unwanted:
             self.queue.put_back(task)
 
     def _is_over(self, worker: Worker, now: float) -> bool:
@@ -298,7 +293,7 @@ class Crew:
             if self.condemn(worker, task, Death.TIMEOUT, f"deadline of {task.limits.deadline:g} s"):
                 return True
             worker.kill_at = now + ANSWER_SECONDS
-        limit = self.memory_limit(task)
+        limit = task.limits.memory
         if limit is not None:
             size = worker.process.rss_bytes()
             task.record.peak_rss = max(task.record.peak_rss, size)
@@ -345,7 +340,7 @@ class Crew:
         if limits.deadline is not None:
             worker.kill_at = now + limits.deadline
             self.next_check = min(self.next_check, worker.kill_at)
-        if self.memory_limit(task) is not None:
+        if limits.memory is not None:
             self.next_check = min(self.next_check, now + WATCH_SECONDS)
 
     def _place(self, worker: Worker) -> None:

@@ -2,73 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import NamedTuple
 
 from pipelines.pool.frames import Chunk
-from pipelines.pool.task import pickled
 
 Initializer = Callable[[], object]
 GIB = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """The initializer, pickled once for all workers."""
 
     chunks: list[Chunk]
     buffers: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Settings of a pool; see `WorkerPool` for what they mean."""
+class Plan(NamedTuple):
+    """Settings of a pool; see `WorkerPool` for what they mean. None for no limit."""
 
     size: int
     name: str = "pool"
     preload: tuple[str, ...] = ()
+    setup: Setup | None = None
     nice: int = 0
     memory_limit: int | None = None
-    address_space: int | None = None
+    address_space_limit: int | None = None
     recycle_after: int | None = None
     recycle_above: int | None = None
     has_spare: bool = True
-    setup: Setup | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
+    def check(self) -> Plan:
+        """Return this plan. Raises ValueError."""
         if self.size < 1:
             raise ValueError(f"workers: expected at least 1, got {self.size}")
-        for name in ("memory_limit", "address_space", "recycle_after", "recycle_above"):
+        for name in ("memory_limit", "address_space_limit", "recycle_after", "recycle_above"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
+        return self
 
-
-def plan_of(
-    size: int,
-    *,
-    name: str,
-    preload: Sequence[str],
-    initializer: Initializer | None,
-    nice: int,
-    memory_limit: int | None,
-    address_space_limit: int | None,
-    recycle_after: int | None,
-    recycle_above: int | None,
-    spare: bool,
-) -> Plan:
-    """Return a checked plan. Raises ValueError, and TaskNotPicklable for the initializer."""
-    if address_space_limit is None and memory_limit is not None:
-        address_space_limit = 4 * memory_limit + GIB
-    return Plan(
-        size=size,
-        name=name,
-        preload=tuple(preload),
-        nice=nice,
-        memory_limit=memory_limit,
-        address_space=address_space_limit,
-        recycle_after=recycle_after,
-        recycle_above=recycle_above,
-        has_spare=spare,
-        setup=None if initializer is None else Setup(*pickled(initializer)),
-    )
+    @property
+    def address_space(self) -> int:
+        """Bytes of RLIMIT_AS for a worker; 0 for no limit."""
+        if self.address_space_limit is not None:
+            return self.address_space_limit
+        return 0 if self.memory_limit is None else 4 * self.memory_limit + GIB

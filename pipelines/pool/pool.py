@@ -22,12 +22,12 @@ from pipelines.cpus import available_cpus
 from pipelines.errors import PoolClosed
 from pipelines.pool.admission import Admission
 from pipelines.pool.limited import Limited
-from pipelines.pool.limits import UNLIMITED, Limits
+from pipelines.pool.limits import Limits
 from pipelines.pool.outcome import Outcome
-from pipelines.pool.plan import Initializer, plan_of
+from pipelines.pool.plan import Initializer, Plan, Setup
 from pipelines.pool.stats import PoolStats
 from pipelines.pool.supervisor import Supervisor
-from pipelines.pool.task import TaskFuture
+from pipelines.pool.task import TaskFuture, pickled
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -76,18 +76,19 @@ class WorkerPool:
         spare: bool = True,
     ) -> None:
         """Raises ValueError, and TaskNotPicklable for the initializer. Starts nothing."""
-        self._plan = plan_of(
+        self._plan = Plan(
             available_cpus().count if workers is None else workers,
-            name=name,
-            preload=preload,
-            initializer=initializer,
-            nice=nice,
-            memory_limit=memory_limit,
-            address_space_limit=address_space_limit,
-            recycle_after=recycle_after,
-            recycle_above=recycle_above,
-            spare=spare,
-        )
+            name,
+            tuple(preload),
+            None if initializer is None else Setup(*pickled(initializer)),
+            nice,
+            memory_limit,
+            address_space_limit,
+            recycle_after,
+            recycle_above,
+            spare,
+        ).check()
+        self._limits = Limits(None, memory_limit)
         self.name = name
         self.workers = self._plan.size
         self.admission = Admission(TASKS_PER_WORKER * self.workers if max_tasks is None else max_tasks, max_bytes)
@@ -125,7 +126,7 @@ class WorkerPool:
         (the exception could not travel). A started task cannot be cancelled; `TaskFuture.stop` ends it.
         """
         supervisor = self.supervisor()
-        limits = UNLIMITED if deadline is None else Limits(deadline)
+        limits = self._limits if deadline is None else Limits(deadline, self._limits.memory).check()
         return supervisor.submit(supervisor.task(fn, args, kwargs, limits))
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -135,21 +136,21 @@ class WorkerPool:
         worker that runs it is killed and replaced. Arguments and errors are as with `submit`; for a deadline see
         `limited`.
         """
-        return await Limited(self, UNLIMITED).run(fn, *args, **kwargs)
+        return await Limited(self, self._limits).run(fn, *args, **kwargs)
 
     async def outcome(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
         """Like `run`, but return what became of the task with what it cost, and never raise for what the task did.
 
         Raises TaskNotPicklable for the call, PoolClosed and PoolBroken.
         """
-        return await Limited(self, UNLIMITED).outcome(fn, *args, **kwargs)
+        return await Limited(self, self._limits).outcome(fn, *args, **kwargs)
 
     def limited(self, *, deadline: float | None = None, memory_limit: int | None = None) -> Limited:
         """Return the pool with limits for each task: `await pool.limited(deadline=2.0).run(f, x)`.
 
         `deadline`: seconds, as with `submit`. `memory_limit`: resident bytes of its worker, instead of the pool's.
         """
-        return Limited(self, Limits(deadline, memory_limit))
+        return Limited(self, Limits(deadline, self._limits.memory if memory_limit is None else memory_limit).check())
 
     def executor(self, *, deadline: float | None = None) -> Executor:
         """Return a standard executor over this pool: `loop.run_in_executor(pool.executor(deadline=10), f, x)`."""

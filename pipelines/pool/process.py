@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipelines.pool.levels import lowest_level
+from pipelines.pool.orders import BOOTSTRAP, Orders
 from pipelines.pool.plan import Plan
 from pipelines.pool.relay import Output, Relay
-from pipelines.pool.worker import BOOTSTRAP
 
 SOCKET_BYTES = 1 << 20
 """Asked of the kernel, which caps it (net.core.wmem_max, 208 KiB by default)."""
@@ -130,17 +130,17 @@ def _command(sock: int, token: int, plan: Plan) -> list[str]:
     if not _needs_site():
         flags.append("-S")  # site reads every .pth file; the child gets the finished sys.path instead
     path = [entry or str(Path.cwd()) for entry in sys.path]
-    numbers = (
-        sock,
-        token,
-        os.getpid(),
-        plan.nice,
-        lowest_level(),
-        plan.address_space or 0,
-        plan.recycle_above or 0,
-        int(bool(plan.setup)),
+    orders = Orders(
+        socket=sock,
+        token=token,
+        parent=os.getpid(),
+        nice=plan.nice,
+        level=lowest_level(),
+        address_space=plan.address_space,
+        recycle_above=plan.recycle_above or 0,
+        has_setup=plan.setup is not None,
     )
-    words = [",".join(map(str, numbers)), ",".join(plan.preload)]
+    words = [orders.as_argument(), ",".join(plan.preload)]
     return [sys.executable, *flags, "-Xfaulthandler", "-c", BOOTSTRAP, *words, *path]
 
 

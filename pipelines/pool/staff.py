@@ -28,10 +28,6 @@ class Staff:
         """Workers put to work beyond the first ones."""
         return max(0, self._joined - self._plan.size)
 
-    def is_due(self, now: float) -> bool:
-        """Whether `arrange` could change anything."""
-        return self._crew.has_changed or now >= self.start_at
-
     def arrange(self, now: float, *, may_start: bool) -> list[bool]:
         """Promote and release; return one entry per process to be started, saying whether it is a spare."""
         crew, size = self._crew, self._plan.size

@@ -52,7 +52,7 @@ class Supervisor:
         self._plan, self._on_refusal = plan, on_refusal
         self._pid = os.getpid()
         self._lock = threading.RLock()  # the garbage collector may run a pool's finalizer anywhere
-        self._crew = Crew(plan.memory_limit)
+        self._crew = Crew()
         self._staff = Staff(plan, self._crew)
         self._tally = Tally()
         self._idents = count(1)
@@ -138,9 +138,10 @@ class Supervisor:
         # Workers start with this mask: Ctrl-C must not hit an interpreter that has not yet installed its handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            self._oom_kills = OomKills()
+            self._arrange()
+            self._oom_kills = OomKills()  # after the workers' start, which matters more
             while not self._is_over():
-                if self._staff.is_due(monotonic()):
+                if self._crew.has_changed or self._staff.start_at <= monotonic():
                     self._arrange()
                 self._watch_congested()
                 for line, worker in self._board.wait(self._timeout()):

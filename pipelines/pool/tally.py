@@ -25,7 +25,7 @@ class Tally:
 
     def answered(self, task: Task, frame: Frame) -> None:
         """Count a task that came back."""
-        if task.future.cancelled():
+        if task.future.is_unwanted:
             self._unwanted += 1  # and counted as cancelled
         else:
             self._answers[frame.kind] += 1

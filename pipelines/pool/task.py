@@ -36,6 +36,7 @@ class TaskFuture(Future[T]):
         super().__init__()
         self.record = record
         self.has_started = False
+        self.is_unwanted = False  # cancelled, or about to be
         self._ident = ident
         self._on_cancel = on_cancel
         self._is_untold = True  # of its cancellation
@@ -68,6 +69,7 @@ class TaskFuture(Future[T]):
     def _end(self, *, kill: bool) -> bool:
         if not self.done():
             self.record.ended = monotonic()
+        self.is_unwanted = True  # before the state changes, so that no worker is given it in between
         if not super().cancel():
             return False
         # Taking a key out of a dict is atomic: of all threads that cancel at once, one gets True.
@@ -113,10 +115,8 @@ class Task:
 
     def claim(self) -> bool:
         """Mark the future as running; False when it was cancelled."""
-        if self.future.cancelled():
-            return False
-        self.future.has_started = True
-        return True
+        self.future.has_started = not self.future.is_unwanted
+        return self.future.has_started
 
     def settle(self, frame: Frame) -> None:
         """Answer the caller with a worker's VALUE, FAILURE or EXHAUSTED; runs the future's callbacks."""

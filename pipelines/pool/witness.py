@@ -14,6 +14,7 @@ from pipelines.pool.levels import WARNING
 from pipelines.pool.post import Post
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+BRIEF_SECONDS = 0.001
 RESET_PEAK = b"5"  # proc_pid_clear_refs(5): resets the peak resident size
 
 
@@ -21,7 +22,7 @@ class Gauge:
     """Measures the peak resident size of each task, where the kernel lets it (Linux).
 
     `getrusage` is the cheap way (1 us), but a child inherits the peak of the process that started it; below that one
-    only /proc tells (5 us).
+    only /proc tells (5 us). A task shorter than `BRIEF_SECONDS` cannot touch much and is given the size before it.
     """
 
     def __init__(self) -> None:
@@ -36,19 +37,28 @@ class Gauge:
                 self._inherited = peak
         except OSError:
             pass  # elsewhere, or forbidden: the peak is that of the process's whole life
+        self._peak()
+        self._size = self.rss()
 
-    def begin(self) -> None:
-        """Begin to measure a task."""
+    def peak_rss(self, run_s: float) -> int:
+        """Return the bytes of the peak of a task that has just run for so long."""
+        if run_s < BRIEF_SECONDS:
+            return self._size
+        peak = self._peak()
+        self._size = self.rss()
+        return peak
+
+    def _peak(self) -> int:
+        """Return the peak since the last call, and begin anew."""
+        peak = _max_rss()
+        if peak <= self._inherited:
+            peak = self._from_status()
         if self._reset >= 0:
             try:
                 os.pwrite(self._reset, RESET_PEAK, 0)
             except OSError:
-                self._reset = -1
-
-    def peak_rss(self) -> int:
-        """Return the bytes of the peak since `begin`."""
-        peak = _max_rss()
-        return peak if peak > self._inherited else self._from_status()
+                self._reset = -1  # a task closed our files
+        return peak
 
     def rss(self) -> int:
         """Return the resident size now, in bytes; 0 where the kernel does not tell."""

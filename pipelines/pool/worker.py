@@ -16,16 +16,14 @@ import sys
 from importlib import import_module
 from time import monotonic
 from types import ModuleType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from pipelines.errors import TaskNotPicklable
 from pipelines.pool import remote
 from pipelines.pool.frames import Chunk, Kind, decode, encode
+from pipelines.pool.orders import Orders, from_argument
 from pipelines.pool.post import Post
 from pipelines.pool.witness import Ear, Gauge
-
-BOOTSTRAP = "import sys; sys.path[:] = sys.argv[3:]; from pipelines.pool.worker import main; main(sys.argv)"
-"""What the interpreter is started with; the arguments are those of `main`."""
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
@@ -34,31 +32,13 @@ KEPT_BYTES = 64 << 20
 and the page faults of the next one cost more than its transport (1.3 ms for 2 MB)."""
 
 
-class Orders(NamedTuple):
-    """The numbers a worker is started with; sizes in bytes, 0 for no limit."""
-
-    socket: int
-    token: int  # -1: none
-    parent: int
-    nice: int
-    level: int
-    address_space: int
-    recycle_above: int
-    has_setup: int
-
-
-class Answer(NamedTuple):
-    """A frame about to be sent, and the seconds that the task's function took."""
-
-    kind: Kind
-    chunks: list[Chunk]
-    buffers: int
-    run_s: float
+Answer = tuple[Kind, list[Chunk], int, float]
+"""A frame about to be sent: its kind, chunks and buffers; and the seconds that the task's function took."""
 
 
 def main(argv: list[str]) -> NoReturn:
     """Serve until the parent hangs up. `argv`: -c, the orders, modules to import, sys.path…"""
-    orders = Orders(*map(int, argv[1].split(",")))
+    orders = from_argument(argv[1])
     preload = argv[2].split(",") if argv[2] else []
     sys.argv[:] = [""]
     # A task that names a function of the parent's __main__ must not find this bootstrap by accident.
@@ -68,7 +48,7 @@ def main(argv: list[str]) -> NoReturn:
     ear = Ear(post, orders.level)
     os.register_at_fork(after_in_child=post.disown)
     try:
-        _warm_up(post, ear, preload, has_setup=bool(orders.has_setup))
+        _warm_up(post, ear, preload, has_setup=orders.has_setup)
     except BaseException as exc:  # noqa: BLE001 - a module may raise anything; the parent is told
         post.send(Kind.UNSTARTABLE, 0, *encode(remote.pack(exc).traceback))
         os._exit(1)
@@ -144,16 +124,15 @@ def _serve(post: Post, orders: Orders, ear: Ear) -> None:
         if orders.token >= 0 and not _claim(orders.token):
             post.send(Kind.SKIPPED, ident, [], 0)
             continue
-        gauge.begin()
         if body is None:
-            answer = _exhausted(MemoryError("no memory to receive the arguments of the task"), 0.0)
+            answer, chunks, count, run_s = _exhausted(MemoryError("no memory to receive the arguments"), 0.0)
         else:
-            answer = _run(memoryview(body), buffers, ear)
+            answer, chunks, count, run_s = _run(memoryview(body), buffers, ear)
         del body, frame
         if os.getpid() != me:  # a task forked, and its child came back here
             os._exit(1)
-        post.send(answer.kind, ident, answer.chunks, answer.buffers, answer.run_s, gauge.peak_rss())
-        del answer
+        post.send(answer, ident, chunks, count, run_s, gauge.peak_rss(run_s))
+        del chunks
         if orders.recycle_above and gauge.rss() > orders.recycle_above:
             post.send(Kind.HEAVY, 0, [], 0)
 
@@ -178,17 +157,17 @@ def _run(body: memoryview, buffers: int, ear: Ear) -> Answer:
     except MemoryError as exc:
         return _exhausted(exc, monotonic() - started)
     except BaseException as exc:  # noqa: BLE001 - also SystemExit: a task does not end its worker
-        return Answer(Kind.FAILURE, *encode(remote.pack(exc)), monotonic() - started)
+        return Kind.FAILURE, *encode(remote.pack(exc)), monotonic() - started
     run_s = monotonic() - started
     try:
-        return Answer(Kind.VALUE, *encode(value), run_s)
+        return Kind.VALUE, *encode(value), run_s
     except MemoryError as exc:
         return _exhausted(exc, run_s)
     except BaseException as exc:  # noqa: BLE001 - pickling runs the user's code
         name = getattr(function, "__qualname__", repr(function))
         problem = TaskNotPicklable(f"{name}: the result, a {type(value).__name__}, cannot be sent back: {exc}")
         problem.__cause__ = exc
-        return Answer(Kind.FAILURE, *encode(remote.pack(problem)), run_s)
+        return Kind.FAILURE, *encode(remote.pack(problem)), run_s
 
 
 def _exhausted(error: MemoryError, run_s: float) -> Answer:
@@ -197,7 +176,7 @@ def _exhausted(error: MemoryError, run_s: float) -> Answer:
 
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    return Answer(Kind.EXHAUSTED, *encode(remote.pack(error)), run_s)
+    return Kind.EXHAUSTED, *encode(remote.pack(error)), run_s
 
 
 def _load(body: memoryview, buffers: int) -> Any:

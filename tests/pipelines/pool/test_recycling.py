@@ -19,7 +19,7 @@ Eventually = Callable[[Callable[[], bool]], None]
 def test_after_so_many_tasks(spare: bool, eventually: Eventually) -> None:
     with WorkerPool(2, recycle_after=10, spare=spare) as pool:
         pids = [future.result(20) for future in [pool.submit(tasks.pid_after, 0.002) for _ in range(300)]]
-        assert len(set(pids)) > 3
+        assert len(set(pids)) > 2
         assert all(pids.count(pid) >= 10 for pid in set(pids) - set(pool.pids))
         eventually(lambda: pool.stats().recycled == len(set(pids) - set(pool.pids)) or pool.stats().recycled > 2)
         stats = pool.stats()

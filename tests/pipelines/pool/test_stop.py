@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pool_tasks as tasks
 import pytest
+import uvloop
 
 from pipelines.pool.outcome import Status
 from pipelines.pool.pool import WorkerPool
@@ -185,3 +186,17 @@ def test_a_stopped_task_that_its_worker_has_claimed_unseen(pool: WorkerPool, eve
     assert all(future.cancelled() for future in second)
     eventually(lambda: pool.stats().deaths[Death.STOPPED] == 2)
     assert pool.submit(tasks.same, 1).result(10) == 1
+
+
+def test_it_is_the_same_under_uvloop() -> None:
+    async def main() -> None:
+        async with WorkerPool(1, max_tasks=2) as pool:
+            assert await asyncio.gather(*(pool.run(tasks.same, number) for number in range(20))) == list(range(20))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await pool.run(tasks.catastrophic)
+            assert (await pool.limited(deadline=0.1).outcome(tasks.catastrophic)).status is Status.TIMEOUT
+            assert await pool.run(tasks.same, 1) == 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
