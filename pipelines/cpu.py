@@ -17,7 +17,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pipelines.cpus import available_cpus
-from pipelines.flow.trip import name_of
+from pipelines.pool.names import name_of
 from pipelines.pool.pool import WorkerPool
 from pipelines.threads import Threads
 

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
-from pipelines.flow.trip import name_of
+from pipelines.pool.names import name_of
 
 T = TypeVar("T")
 

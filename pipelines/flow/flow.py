@@ -22,7 +22,8 @@ from pipelines.flow.batches import Batches, halves
 from pipelines.flow.ending import ended, stop
 from pipelines.flow.place import Submits, check_deadline, packed_function, workers_of
 from pipelines.flow.result import ITEM_OVERHEAD, AsFinished, InOrder, Item, Result
-from pipelines.flow.trip import Answer, Answers, name_of, packed, run_items, size_of, unpacked
+from pipelines.flow.trip import Answer, Answers, packed, run_items, size_of, unpacked
+from pipelines.pool.names import name_of
 from pipelines.pool.remote import Failure, unpack
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from pipelines.backends.backend import Guarantee
 from pipelines.cpus import available_cpus
 from pipelines.errors import TaskNotPicklable
-from pipelines.flow.trip import name_of
 from pipelines.pool.limited import Limited
+from pipelines.pool.names import name_of
 
 
 class Submits(Protocol):

@@ -29,12 +29,6 @@ class Answers(NamedTuple):
     answers: list[Answer]
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """Return a function's full name, as far as it has one: `str.upper` has no module, a `partial` no name."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    return f"{module}.{name}" if module and name else name or repr(function)
-
-
 def packed(value: object) -> Packed:
     """Return a value in the form it travels in; raises whatever pickling raises."""
     if type(value) is bytes and len(value) >= RAW_BYTES:

@@ -12,6 +12,7 @@ from pipelines.pool.admission import Ticket
 from pipelines.pool.channel import Frame
 from pipelines.pool.frames import Chunk, Kind, decode, encode, size_of
 from pipelines.pool.limits import Limits
+from pipelines.pool.names import name_of
 from pipelines.pool.outcome import Outcome, Record, Status
 from pipelines.pool.remote import unpack
 
@@ -152,12 +153,6 @@ class Task:
             self.future.set_exception(error)
         except InvalidStateError:
             record.status, record.cause = Status.CANCELLED, ""
-
-
-def name_of(function: Function) -> str:
-    """Return a function's full name, as far as it has one."""
-    qualname = getattr(function, "__qualname__", None)
-    return f"{function.__module__}.{qualname}" if qualname else repr(function)
 
 
 def pickled(

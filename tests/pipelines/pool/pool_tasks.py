@@ -328,3 +328,15 @@ class Load:
 
     def __call__(self) -> None:
         assert len(self.data) == 3_000_000
+
+
+class Slow:
+    """Takes its time to be compared."""
+
+    @classmethod
+    def some(cls) -> list[Slow]:
+        return [cls() for _ in range(100)]
+
+    def __lt__(self, other: Slow) -> bool:
+        time.sleep(0.1)
+        return False

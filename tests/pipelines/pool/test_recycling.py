@@ -56,8 +56,8 @@ def test_capacity_never_falls_and_no_task_is_interrupted(tmp_path: Path) -> None
 def test_the_predecessor_ends_in_order(tmp_path: Path, eventually: Eventually) -> None:
     with WorkerPool(1, recycle_after=1) as pool:
         pool.submit(tasks.at_exit, str(tmp_path / "mark")).result(10)
-        eventually((tmp_path / "mark").exists)
-        assert (tmp_path / "mark").read_text() == "ended in order"
+        mark = tmp_path / "mark"
+        eventually(lambda: mark.exists() and mark.read_text() == "ended in order")
 
 
 def test_one_that_does_not_end_is_killed(eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,18 +6,20 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 
 import pool_tasks as tasks
 import pytest
 
-from pipelines.errors import WorkerCrashed
+from pipelines.errors import TaskTimeout, WorkerCrashed
 from pipelines.pool import relay as relay_module
 from pipelines.pool.closing import Closing
 from pipelines.pool.crew import Sentence
 from pipelines.pool.deaths import cause_of, condemned, obituary
 from pipelines.pool.frames import HEADER, Kind
 from pipelines.pool.limits import Limits
+from pipelines.pool.names import name_of
 from pipelines.pool.pool import WorkerPool
 from pipelines.pool.post import Post
 from pipelines.pool.relay import Output, Relay, printable
@@ -171,3 +173,14 @@ def test_an_executor_can_cancel_what_waits(pool: WorkerPool, eventually: Eventua
 def test_an_initializer_larger_than_a_socket_takes(tmp_path: Path) -> None:
     with WorkerPool(1, initializer=tasks.Load(bytes(3_000_000)), spare=False) as pool:
         assert pool.submit(tasks.same, 1).result(20) == 1
+
+
+def test_functions_without_a_module_or_a_name_have_one_in_messages() -> None:
+    assert name_of(len) == "builtins.len"
+    assert name_of(list.sort) == "list.sort"
+    assert name_of(partial(len, [])).startswith("functools.partial(")
+
+
+def test_a_method_of_a_built_in_type_meets_its_deadline(pool: WorkerPool) -> None:
+    with pytest.raises(TaskTimeout, match=r"^list.sort ran past its deadline"):
+        pool.submit(list.sort, tasks.Slow.some(), deadline=0.3).result(10)
