@@ -180,10 +180,14 @@ class Crawl:
             meter.start()
             stack.callback(meter.stop)
             code = await self._crawl(engine)
-            if code is ExitCode.COMPLETE:
-                await self._store.end_deferred()
-                code = self._judge(engine)
-            await self._store.close(code)
+            closing = asyncio.create_task(self._workers.close())  # they end while the store syncs
+            try:
+                if code is ExitCode.COMPLETE:
+                    await self._store.end_deferred()
+                    code = self._judge(engine)
+                await self._store.close(code)
+            finally:
+                await closing
             self.summary = self._summarize(code, engine, meter)
             try:
                 write_summary(self._config.job.out, self.summary)

@@ -20,7 +20,7 @@ from pipelines.page import Page
 from pipelines.url import CanonicalUrl
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class Live:
     """What happens right now; read by whoever shows it."""
 
@@ -32,7 +32,7 @@ class Live:
     statuses: Counter[int] = field(default_factory=Counter)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False, match_args=False)
 class Parts:
     """What the engine works with. It owns none of it."""
 

@@ -40,7 +40,7 @@ NO_LIMIT = 2**31
 _TAIL = b'"duplicate_of":null}'
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class _Group:
     """What the items of one group come to, ready for one statement each."""
 

@@ -22,7 +22,7 @@ NAMES = (PAGES, ERRORS, SKIPPED)
 PLAIN, COMPRESSED = SUFFIXES = (".jsonl", ".jsonl.zst")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class _File:
     path: Path
     fd: int

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from crawler.errors import StateError
 from crawler.frontier.host import Row
@@ -31,8 +31,7 @@ PORTION_BYTES = 128 << 10  # of links: about 1,500 new URLs, two milliseconds of
 COMMIT_BYTES = 8 << 20  # of output waiting; a commit this large is no longer dominated by its sync
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreOptions:
+class StoreOptions(NamedTuple):
     """How a job keeps its state."""
 
     durable: bool = True
@@ -45,8 +44,7 @@ class StoreOptions:
     keep_lines: bool = False
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(NamedTuple):
     """What was found at the start."""
 
     counters: Mapping[str, int]
@@ -55,8 +53,7 @@ class Opened:
     """There was a run before this one, however it ended."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Listener:
+class Listener(NamedTuple):
     """What the engine wants to hear; always called in the event loop."""
 
     applied: Callable[[Applied], None]
@@ -66,7 +63,7 @@ class Listener:
     """Nothing can be kept any more; called once, with a StateError unless it is a bug."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class _Inbox:
     condition: threading.Condition = field(default_factory=threading.Condition)
     items: list[Item] = field(default_factory=list)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -25,8 +24,7 @@ class Status(StrEnum):
     """Nobody wants its result any more, or the pool was closed first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """A task that is over. The times are seconds, the sizes bytes."""
 
     status: Status

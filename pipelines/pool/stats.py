@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Death(StrEnum):
@@ -23,8 +25,7 @@ class Death(StrEnum):
     """Died before it was ready."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStats:
+class PoolStats(NamedTuple):
     """A pool at one moment."""
 
     workers: int = 0
@@ -48,7 +49,7 @@ class PoolStats:
     """Tasks that took too much memory, whether they raised MemoryError or were killed."""
     cancelled: int = 0
     """Cancelled or stopped by their caller."""
-    deaths: dict[Death, int] = field(default_factory=lambda: dict.fromkeys(Death, 0))
+    deaths: Mapping[Death, int] = MappingProxyType(dict.fromkeys(Death, 0))
     recycled: int = 0
     """Workers that were replaced because of their age or size."""
     restarts: int = 0

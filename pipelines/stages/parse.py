@@ -7,11 +7,11 @@ could see: without script, style and noscript, white space collapsed, a space be
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipelines.page import Document
-from pipelines.stages.everything import Everything
 from pipelines.stages.links import LinkSets, Rows
 from pipelines.stages.options import StageOptions
 from pipelines.stages.outline import LEVELS, WITHOUT_EVENTS, Outline, visible_text
@@ -19,6 +19,9 @@ from pipelines.stages.pointers import css_urls, link_field, refresh_url
 from pipelines.stages.robots import header_directives, is_nofollow, meta_directives
 from pipelines.stages.targets import Folder, Targets, resolve_base
 from pipelines.url import canonicalize, fingerprinter
+
+if TYPE_CHECKING:
+    from pipelines.stages.everything import Everything
 
 MAX_TITLE_CHARS = 2000
 MAX_DESCRIPTION_CHARS = 5000
@@ -37,6 +40,11 @@ class Parse:
         self._targets = targets
         self._sets = LinkSets(options)
         self._keep_tree = keep_tree
+        self._everything: type[Everything] | None = None
+        if self._sets.has_all:
+            from pipelines.stages.everything import Everything  # 5 ms of each worker's start that few crawls need
+
+            self._everything = Everything
 
     def __call__(self, doc: Document) -> None:
         directives: set[str] = set()
@@ -68,7 +76,7 @@ class Parse:
         self._metas(doc, outline.metas, directives, folder, rows)
         self._header_links(doc, folder, rows)
         self._describe(doc, outline, links, base)
-        everything = Everything(self._targets, folder, rows) if self._sets.has_all else None
+        everything = self._everything(self._targets, folder, rows) if self._everything else None
         if everything is not None:
             everything.document(tree, markup)
         # Last, because it takes elements out of the tree.
