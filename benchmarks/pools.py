@@ -4,9 +4,8 @@
     python benchmarks/pools.py --deaths                             # what each does when a worker dies or hangs
 
 Two workers each. Every case keeps `2 * workers + 2` tasks in flight from an event loop, as a crawler does; joblib,
-which has no futures, gets them all at once. `busy loop` runs the loop at full load besides, in slices of 0.5 ms of pure
-Python: that is where a pool's own thread has to fight for the interpreter lock. Pools take turns within each round,
-medians are printed. A pool that is not installed is left out.
+which has no futures, gets them all at once. Pools take turns within each round, medians are printed. A pool that is not
+installed is left out.
 """
 
 from __future__ import annotations
@@ -123,17 +122,9 @@ CONTENDERS: list[Callable[[], Contender]] = [
 ]  # fmt: skip
 
 
-async def saturated(pool: Contender, function: Function, argument: Any, tasks: int, *, busy: bool) -> float:
+async def saturated(pool: Contender, function: Function, argument: Any, tasks: int) -> float:
     """Return the seconds that so many tasks take with a full window."""
     window = asyncio.Semaphore(WINDOW)
-    is_over = False
-
-    async def burn() -> None:
-        while not is_over:
-            until = time.perf_counter() + 0.0005
-            while time.perf_counter() < until:
-                pass
-            await asyncio.sleep(0)
 
     async def one() -> None:
         try:
@@ -141,17 +132,12 @@ async def saturated(pool: Contender, function: Function, argument: Any, tasks: i
         finally:
             window.release()
 
-    burner = asyncio.create_task(burn()) if busy else None
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(tasks):
             await window.acquire()
             group.create_task(one())
-    seconds = time.perf_counter() - started
-    is_over = True
-    if burner is not None:
-        await burner
-    return seconds
+    return time.perf_counter() - started
 
 
 async def figures(make: Callable[[], Contender], tasks: int) -> dict[str, float]:
@@ -162,14 +148,13 @@ async def figures(make: Callable[[], Contender], tasks: int) -> dict[str, float]
     try:
         await asyncio.gather(*(pool.run(pool_tasks.size_of, [b"x"]) for _ in range(WORKERS)))
         found = {"start to first results, ms": (time.perf_counter() - started) * 1e3}
-        await saturated(pool, pool_tasks.size_of, small, 50, busy=False)
-        for label, function, argument, count, busy in [
-            ("100 kB, µs", pool_tasks.size_of, small, tasks, False),
-            ("100 kB, busy loop, µs", pool_tasks.size_of, small, tasks // 4, True),
-            ("2 MB batch, µs", pool_tasks.shrink, pages, tasks // 10, False),
-            ("5 ms of CPU, µs", pool_tasks.spin, 0.005, tasks // 10, False),
+        await saturated(pool, pool_tasks.size_of, small, 50)
+        for label, function, argument, count in [
+            ("100 kB, µs", pool_tasks.size_of, small, tasks),
+            ("2 MB batch, µs", pool_tasks.shrink, pages, tasks // 10),
+            ("5 ms of CPU, µs", pool_tasks.spin, 0.005, tasks // 10),
         ]:
-            found[label] = await saturated(pool, function, argument, count, busy=busy) / count * 1e6
+            found[label] = await saturated(pool, function, argument, count) / count * 1e6
     finally:
         pool.close()
     return found
