@@ -103,20 +103,17 @@ def stream(
 
     Raises TaskNotPicklable when `func` cannot be sent; while iterating also PoolBroken, PoolClosed.
     """
-    for name, value in (("max_items", max_items), ("max_bytes", max_bytes), ("batch_items", batch_items)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+    _refuse_below_one(max_items=max_items, max_bytes=max_bytes, batch_items=batch_items)
     if not batch_seconds > 0:
         raise ValueError(f"batch_seconds: expected seconds > 0, got {batch_seconds}")
     flow: Flow[T, R] = Flow(
-        func,
-        pool if pool is not None else default_pool(),
-        pace=Pace(batch_seconds, batch_items),
-        ordered=ordered,
-        max_items=max_items,
-        max_bytes=max_bytes,
-        deadline=deadline,
-        on_done=on_done,
-        return_errors=return_errors,
-    )
+        func, default_pool() if pool is None else pool, pace=Pace(batch_seconds, batch_items), ordered=ordered,
+        max_items=max_items, max_bytes=max_bytes, deadline=deadline, on_done=on_done, return_errors=return_errors,
+    )  # fmt: skip
     return flow.run(items)
+
+
+def _refuse_below_one(**bounds: int) -> None:
+    for name, value in bounds.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
