@@ -48,7 +48,10 @@ def pack(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(error))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still travel
         text = f"(the traceback could not be formatted: {type(broken).__name__})"
-    return Failure(_pickled(error), _summary(error), text)
+    pickled, trouble = _pickled(error)
+    if trouble:
+        text += f"(it came as text: {trouble})\n"
+    return Failure(pickled, _summary(error), text)
 
 
 def unpack(failure: Failure) -> BaseException:
@@ -73,18 +76,20 @@ def _summary(error: BaseException) -> str:
         return kind
 
 
-def _pickled(error: BaseException) -> bytes | None:
+def _pickled(error: BaseException) -> tuple[bytes | None, str]:
+    """Return the first form that travels; None with what is in the way when none does."""
     if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
-        return None
+        return None, "here it would be taken for one of this process"
+    trouble = "it loads as another exception than it was"
     for form in (error, (type(error), error.args, error.__dict__)):
         try:
             data = dumps(form, 5)
             loaded = _load(data)
             if type(loaded) is type(error) and loaded.args == error.args:
-                return data
-        except Exception:  # noqa: BLE001, S112 - pickling runs the user's code; the next form is tried instead
-            continue
-    return None
+                return data, ""
+        except Exception as exc:  # noqa: BLE001 - pickling runs the user's code; the next form is tried instead
+            trouble = _summary(exc)
+    return None, trouble
 
 
 def _load(data: bytes) -> BaseException:

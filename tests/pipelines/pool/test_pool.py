@@ -94,6 +94,7 @@ def test_an_exception_that_cannot_travel_is_described(pool: WorkerPool, kind: st
     with pytest.raises(RemoteError, match=summary) as caught:
         pool.submit(tasks.fail, kind).result(10)
     assert "pool_tasks.py" in str(caught.value.__cause__)
+    assert "(it came as text: " in str(caught.value.__cause__), "and why"
     assert pool.stats().deaths[Death.CRASH] == 0
 
 
