@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -60,12 +61,15 @@ per_host = 4
 workers = 2
 page_timeout = "0.3s"
 """)
+    # Asked on the loop, the pattern would hold the interpreter lock for ever, and no other timeout could end this.
+    faulthandler.dump_traceback_later(25, exit=True)
     meter = LagMeter(asyncio.get_running_loop())
     meter.start()
     began = time.monotonic()
     async with Crawl(config) as crawl:
         summary = await crawl.run()
     meter.stop()
+    faulthandler.cancel_dump_traceback_later()
     assert summary.exit_code == ExitCode.COMPLETE
     records = [orjson.loads(line) for line in (tmp_path / "out" / "pages.jsonl").read_bytes().splitlines()]
     assert {record["url"].removeprefix(site) for record in records} == {"/", "/jump", "/fine"}
