@@ -184,7 +184,7 @@ def _content_md5(values: Sequence[str], _: Lines) -> Iterable[Digest]:
 
 
 def _google(values: Sequence[str], lines: Lines) -> Iterable[Digest]:
-    """`crc32c=BASE64`, `md5=BASE64`, in one line or in two; of the stored bytes, so not where they are unpacked on the way.
+    """`crc32c=BASE64`, `md5=BASE64`, in one line or in two; of the stored bytes, so no claim where they are unpacked.
 
     https://cloud.google.com/storage/docs/xml-api/reference-headers, "decompressive transcoding".
     """
