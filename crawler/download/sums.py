@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     digest: Digest
 
 
-_GNU = re.compile(r"(\\?)([0-9a-fA-F]{32,128})(?:[ \t]+\*?| \*)(\S.*)")
+_GNU = re.compile(r"(\\?)([0-9a-fA-F]{32,128})(?: [ *](?=\S)|[ \t]+\*?)(\S.*)")
 _BSD = re.compile(r"(\\?)([A-Za-z][A-Za-z0-9-]*) ?\((.+)\) ?= ?([A-Za-z0-9+/]+={0,2})")
 _BARE = re.compile(r"\\?([0-9a-fA-F]{32,128})")
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
@@ -104,11 +104,15 @@ def _components(name: str) -> list[str]:
 
 def _lines(text: str | bytes) -> Iterator[str]:
     """Yield the lines without their ends; of a signed text only what is signed."""
+    is_cut = len(text) > MAX_BYTES
     if isinstance(text, bytes):
         text = text[:MAX_BYTES]
         encoding = "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = text.decode(encoding, "replace")
-    lines = (line.removesuffix("\r") for line in text[:MAX_BYTES].split("\n"))
+    text = text[:MAX_BYTES]
+    if is_cut:
+        text = text.rpartition("\n")[0]  # half a name is another name
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
     return _signed(lines) if _SIGNED in text else lines
 
 
