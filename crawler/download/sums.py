@@ -19,6 +19,9 @@ from crawler.download.digests import ALGORITHMS, Digest, by_length, canonical, d
 MAX_BYTES = 10 * 2**20
 """What of a checksum file is read: the rest is ignored. That is 100,000 names."""
 
+MAX_BARE_BYTES = 16 * 1024
+"""A file that is longer has more in it than one bare digest, signed or not."""
+
 
 class Entry(NamedTuple):
     """One line: a digest and the name it is for; no name for a bare digest or one of standard input."""
@@ -67,21 +70,21 @@ def find(text: str | bytes, name: str, kind: str | None = None) -> list[Digest]:
         return []
     best = 0
     found: list[Digest] = []
-    bare: list[Digest] = []
-    named = 0
-    for entry in _entries(_lines(text), kind):
-        if entry.name is None:
-            bare.append(entry.digest)
-            continue
-        named += 1
-        depth = _agreement(_components(entry.name), wanted)
+    likely = (line for line in _lines(text) if wanted[-1] in line or line.startswith("\\"))
+    for entry in _entries(likely, kind):
+        depth = _agreement(_components(entry.name or ""), wanted)
         if depth > best:
             best, found = depth, []
         if depth == best > 0:
             found.append(entry.digest)
-    if named == 0 and len(set(bare)) == 1:
-        found = bare
+    if not found and len(text) <= MAX_BARE_BYTES:
+        found = _bare(entries(text, kind))
     return _without_contradictions(found)
+
+
+def _bare(listed: list[Entry]) -> list[Digest]:
+    """Return the digests of a file that names no other file."""
+    return [entry.digest for entry in listed] if all(entry.name is None for entry in listed) else []
 
 
 def _without_contradictions(found: list[Digest]) -> list[Digest]:

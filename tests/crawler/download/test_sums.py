@@ -78,7 +78,6 @@ def test_d112_what_coreutils_writes_is_read(algorithm: str, option: str, tmp_pat
         f"SHA257 (a.iso) = {HEX}",
         f"MD5 (a.iso) = {HEX}",
         f"SHA256 () = {HEX}",
-        f"{HEX}  ",
         f"é{HEX}  a",
         "<p>Not found</p>",
         "A" * 100_000,
@@ -107,7 +106,7 @@ def test_d112_the_name_of_the_file_tells_the_algorithm() -> None:
         "x.sha3-256": "sha3_256",
         "b2sums.txt": "blake2b",
         "x.b3": "blake3",
-        "x.sha": "sha1",
+        "x.sha": None,  # of all lengths, so the length tells
         "CHECKSUM": None,
         "checksums.txt": None,
         "": None,
@@ -199,12 +198,14 @@ def test_d112_ten_megabytes_are_read_in_bounded_time_and_not_a_byte_more() -> No
     assert len(sums) <= MAX_BYTES
     start = process_time()
     assert find(sums, "a.iso") == [SHA256]
-    assert process_time() - start < 5.0
-    padding = MAX_BYTES - len(sums) - 70
+    assert process_time() - start < 3.0
+    padding = MAX_BYTES - len(sums) - 71
     cut = sums + b"#" * padding + b"\n" + f"{HEX}  cut.iso".encode()
     assert len(cut) > MAX_BYTES
-    for end in range(len("cut.iso")):
-        assert find(cut, "cut.iso"[: end + 1]) == [], "half a name is another name"
+    kept = cut[:MAX_BYTES].rpartition(b" ")[2].decode()
+    assert kept
+    assert "cut.iso".startswith(kept)
+    assert find(cut, kept) == [], "half a name is another name"
 
 
 @pytest.mark.parametrize(
