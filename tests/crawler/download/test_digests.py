@@ -74,7 +74,8 @@ def test_d104_a_hash_does_not_depend_on_how_the_bytes_arrive(algorithm: str, dat
     edges = [0, *sorted(cut for cut in cuts if cut <= len(data)), len(data)]
     for kind, (first, end) in enumerate(pairwise(edges)):
         piece = data[first:end]
-        hasher.update([piece, bytearray(piece), memoryview(bytearray(piece))][kind % 3])
+        buffers: list[bytes | bytearray | memoryview] = [piece, bytearray(piece), memoryview(bytearray(piece))]
+        hasher.update(buffers[kind % 3])
     assert hasher.digest() == digest_of(algorithm, data).value
     assert len(hasher.digest()) == ALGORITHMS[algorithm].size
 

@@ -97,14 +97,15 @@ def test_a_path_in_a_checksum_file_never_becomes_another_host() -> None:
 
 
 def test_a_metalink() -> None:
-    inside = f'<size>3</size><hash type="sha-256">{HEX}</hash><url>http://b.example/a</url><url priority="1">http://a.example/a</url>'
-    text = f'\n<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="d/a">{inside}</file><file name="b"/></metalink>'
-    assert parse(text.strip().encode()) == Manifest(
+    urls = '<url>http://b.example/a</url><url priority="1">http://a.example/a</url>'
+    files = f'<file name="d/a"><size>3</size><hash type="sha-256">{HEX}</hash>{urls}</file><file name="b"/>'
+    text = f'\n<metalink xmlns="urn:ietf:params:xml:ns:metalink">{files}</metalink>'
+    assert parse(text.encode()) == Manifest(
         (Listed("http://a.example/a", "d/a", (SHA256,), 3, ("http://b.example/a",)),),
         ("b: no http or https URL",),
     )
-    assert parse(b"<html>").files == ()
-    assert "no well-formed XML" in parse(b"<html>").problems[0]
+    assert parse(b"<metalink>").files == ()
+    assert "no well-formed XML" in parse(b"<metalink>").problems[0]
 
 
 def test_bounds() -> None:

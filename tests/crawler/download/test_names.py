@@ -28,7 +28,7 @@ def test_a_name_from_the_url() -> None:
         "https://example.org": "download",
         "https://example.org/.htaccess": "htaccess",
         "https://example.org/CON.txt": "_CON.txt",
-        "https://example.org/-rf": "_-rf"[0] + "rf",
+        "https://example.org/-rf": "_rf",
         "https://example.org/a%00b.pdf": "ab.pdf",
         "https://example.org/a:b%3Fc.pdf": "a_b_c.pdf",
         "": "download",
@@ -100,9 +100,23 @@ def test_d65_a_broken_extended_value_leaves_the_plain_one(extended: str) -> None
 
 @pytest.mark.parametrize(
     "disposition",
-    ["", "attachment", ";;;", "attachment; filename", "attachment; filename=", 'attachment; filename=""', 'attachment; filename=".."',
-     'attachment; filename="/"', 'attachment; filename=". . ."', "attachment; filename=\0", 'attachment; filename="a/"', "=", '"', "a; =b"],
-)  # fmt: skip
+    [
+        "",
+        "attachment",
+        ";;;",
+        "attachment; filename",
+        "attachment; filename=",
+        'attachment; filename=""',
+        'attachment; filename=".."',
+        'attachment; filename="/"',
+        'attachment; filename=". . ."',
+        "attachment; filename=\0",
+        'attachment; filename="a/"',
+        "=",
+        '"',
+        "a; =b",
+    ],
+)
 def test_d65_a_disposition_without_a_name_leaves_the_url(disposition: str) -> None:
     assert name_of(URL, disposition) == "fox.tar.gz"
 
@@ -185,7 +199,7 @@ def test_d65_any_bytes_make_a_safe_name(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["a", "a/b.iso", "./a", "a/./b", "a//b", "über/ß.pdf", "-a", "a b", "x" * 255, "~a", "..."[:0] + "a..b"]
+    "path", ["a", "a/b.iso", "./a", "a/./b", "a//b", "über/ß.pdf", "-a", "a b", "x" * 255, "~a", "a..b"]
 )
 def test_a_safe_path_is_taken_as_it_is(path: str) -> None:
     assert safe_relative(path) == PurePosixPath(path)
@@ -213,11 +227,11 @@ def test_a_safe_path_is_taken_as_it_is(path: str) -> None:
         ("a\n", "control"),
         ("a\u202eb", "control"),
         ("a\ud800", "control"),
-        ("a:b", "one of the characters"),
+        ("ab:c", "one of the characters"),
         ("a?", "one of the characters"),
         ("a /b", "a blank at an end"),
         (" a", "a blank at an end"),
-        ("a./b", "the dot at the end|dot at the end"),
+        ("a./b", "dot at the end"),
         ("NUL", "reserved"),
         ("a/com1.txt", "reserved"),
         ("x" * 256, "longer than 255"),
