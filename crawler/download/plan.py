@@ -8,7 +8,7 @@ order is one request. The rules:
 - **Large first, small last.** Orders are as large as `piece`, as long as each connection will have several; then half
   of a fair share, down to what is worth a request at this latency. A slow connection gets small orders.
 - **Steal.** When nothing is left to take and a connection is idle, the order with the longest *time* left is cut where
-  both will end together, by measured rates. **Hedge**: below HEDGE bytes the rest is fetched twice; the first wins.
+  both will end together, by measured rates. **Hedge**: below 256 KiB the rest is fetched twice; the first wins.
 - **Fewer connections when more do not help**: `capacity`.
 
 Every byte is in exactly one state: missing, owned by one order that may write it, or on disk. Hedges own nothing: they
@@ -30,7 +30,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crawler.download.capacity import Capacity
-from crawler.download.rates import Pace, Rates
+from crawler.download.rates import Rates
+from crawler.download.rescue import GRAIN, Race, cut_or_race
+from crawler.download.run import Run
 from crawler.download.spans import Spans
 
 KIB: Final = 1024
@@ -39,9 +41,6 @@ MIN_PIECE: Final = 1 * MIB
 MAX_PIECE: Final = 16 * MIB
 LARGEST: Final = 64 * MIB  # an order over a long line with much latency
 SMALLEST: Final = 256 * KIB  # an order, unless less is left or its connection is slow
-GRAIN: Final = 64 * KIB  # orders end at multiples of this, where they can
-HEDGE: Final = 256 * KIB  # a rest below this is fetched twice instead of split
-GAIN: Final = 0.05  # seconds that a rescue must save: it costs a connection
 POLL: Final = 0.1  # seconds after which an idle connection asks again
 
 
@@ -82,28 +81,6 @@ def piece_for(size: int, segments: int) -> int:
     return min(max(fair // MIB * MIB, MIN_PIECE), MAX_PIECE)
 
 
-class _Run:
-    """One order under way."""
-
-    __slots__ = ("end", "first", "hedge", "id", "is_doomed", "lane", "pace", "thief", "upto", "victim")
-
-    def __init__(self, number: int, first: int, end: int, lane: int | None, now: float) -> None:
-        self.id = number
-        self.first = first
-        self.end = end
-        self.upto = first  # everything before is on disk; for a hedge: in memory
-        self.lane = lane
-        self.pace = Pace(now, first)
-        self.thief: _Run | None = None  # waits for the cut
-        self.hedge: _Run | None = None
-        self.victim: _Run | None = None  # of a hedge, while it is under way; of a thief, before the cut
-        self.is_doomed = False
-
-    @property
-    def order(self) -> Order:
-        return Order(self.id, self.first, self.end)
-
-
 class Plan:
     """The state of one file: what is on disk, who fetches what. Owned by one task; never blocks, never waits."""
 
@@ -122,9 +99,9 @@ class Plan:
         self._done = Spans(done.within(0, size))
         self._found = self._done.copy()  # what was there at the start: no part of the lead
         self._missing = Spans(self._done.gaps(0, size))
-        self._running: dict[int, _Run] = {}
-        self._hedges: dict[int, _Run] = {}
-        self._waiting: dict[int, _Run] = {}  # thieves before their cut
+        self._running: dict[int, Run] = {}
+        self._hedges: dict[int, Run] = {}
+        self._waiting: dict[int, Run] = {}  # thieves before their cut
         self._hashed = 0
         self._next_id = 1
         self._rates = Rates()
@@ -170,7 +147,7 @@ class Plan:
     def order(self, number: int) -> Order | None:
         """Return an order as it is now, after cuts; of a hedge, what it has to write. None when it is void or ended."""
         run = self._running.get(number) or self._hedges.get(number)
-        return None if run is None else run.order
+        return None if run is None else _order(run)
 
     def rival(self, number: int) -> int | None:
         """Return the order that must be stopped, and reported `failed`, before this hedge may write."""
@@ -213,18 +190,12 @@ class Plan:
         if self.active >= self.capacity:
             return None
         latency, mine = self._rates.latency, self._rates.lane(lane)
-        for seconds, rate, run in self._longest_first(now):
-            left = run.end - run.upto
-            if left < HEDGE:
-                if seconds > 2 * (latency + left / mine) + GAIN:
+        for rate, run in self._longest_first(now):
+            match cut_or_race(run.upto, run.end, rate, mine, latency):
+                case int(cut):
+                    return self._steal(run, cut, lane, now)
+                case Race():
                     return self._hedge(run, lane, now)
-                continue
-            share = int(mine * (left - latency * rate) / (mine + rate))
-            cut = max(run.end - share, run.upto + 1)
-            cut = min(-(-cut // GRAIN) * GRAIN, run.end)
-            saved = seconds - max((cut - run.upto) / rate, latency + (run.end - cut) / mine)
-            if run.end - cut >= GRAIN and saved > max(GAIN, 2 * latency):
-                return self._steal(run, cut, lane, now)
         return None
 
     # -- what happened
@@ -258,7 +229,7 @@ class Plan:
         self.progress(number, run.end, now)
         rate = run.pace.measured(run.first, run.end, now)
         if rate is not None:
-            self._rates.reached(_lane(run), rate)
+            self._rates.reached(run.lane, rate)
         if number in self._running:
             del self._running[number]
             return self._void(run)
@@ -318,7 +289,7 @@ class Plan:
         thief.first = thief.upto = end
         thief.victim = None
         self._running[thief.id] = thief
-        return thief.order
+        return _order(thief)
 
     def hashed(self, upto: int) -> None:
         """Note that the hash has come to `upto`; it may also go back."""
@@ -353,10 +324,10 @@ class Plan:
         run = self._new(first, end, lane, now)
         self._missing.remove(first, end)
         self._running[run.id] = run
-        return run.order
+        return _order(run)
 
-    def _new(self, first: int, end: int, lane: int | None, now: float) -> _Run:
-        run = _Run(self._next_id, first, end, lane, now)
+    def _new(self, first: int, end: int, lane: int | None, now: float) -> Run:
+        run = Run(self._next_id, first, end, lane, now)
         self._next_id += 1
         return run
 
@@ -375,13 +346,13 @@ class Plan:
         weight = min(rates.lane(lane) / rates.usual, 1.0)
         return max(int(size * weight), min(GRAIN, size))
 
-    def _longest_first(self, now: float) -> list[tuple[float, float, _Run]]:
-        """Return (seconds left, rate, run) of what may be rescued, the longest first.
+    def _longest_first(self, now: float) -> list[tuple[float, Run]]:
+        """Return the orders that may be rescued with their rates, the one with the most time left first.
 
         While something is missing, `take` gave None because of the lead: only whoever holds up the frontier is worth a
         rescue, and nobody when it is the hash that is slow.
         """
-        runs = [run for run in self._running.values() if run.thief is None and run.hedge is None and not run.is_doomed]
+        runs = [run for run in self._running.values() if run.is_eligible]
         if self._missing:
             frontier = self.frontier
             if frontier - self._hashed > self._lead // 2:
@@ -389,22 +360,21 @@ class Plan:
             runs = [run for run in runs if run.upto == frontier]
         usual, latency = self._rates.usual, self._rates.latency
         rated = [(run.pace.rate(run.upto, now, usual, latency), run) for run in runs]
-        longest = [((run.end - run.upto) / rate, rate, run) for rate, run in rated if run.upto < run.end]
-        return sorted(longest, key=lambda item: (-item[0], item[2].id))
+        return sorted(rated, key=lambda item: ((item[1].upto - item[1].end) / item[0], item[1].id))
 
-    def _steal(self, run: _Run, cut: int, lane: int | None, now: float) -> Steal:
+    def _steal(self, run: Run, cut: int, lane: int | None, now: float) -> Steal:
         thief = self._new(cut, run.end, lane, now)
         thief.victim, run.thief = run, thief
         self._waiting[thief.id] = thief
-        return Steal(run.id, cut, thief.order)
+        return Steal(run.id, cut, _order(thief))
 
-    def _hedge(self, run: _Run, lane: int | None, now: float) -> Hedge:
+    def _hedge(self, run: Run, lane: int | None, now: float) -> Hedge:
         hedge = self._new(run.upto, run.end, lane, now)
         hedge.victim, run.hedge = run, hedge
         self._hedges[hedge.id] = hedge
-        return Hedge(run.id, hedge.order)
+        return Hedge(run.id, _order(hedge))
 
-    def _void(self, run: _Run) -> tuple[int, ...]:
+    def _void(self, run: Run) -> tuple[int, ...]:
         """Forget the thief and the hedge of a run that ended; return their ids."""
         void = []
         if run.thief is not None:
@@ -417,7 +387,7 @@ class Plan:
             run.hedge = None
         return tuple(void)
 
-    def _lose(self, hedge: _Run) -> None:
+    def _lose(self, hedge: Run) -> None:
         """Forget a hedge that failed; what only it owned is missing again."""
         if hedge.victim is None:
             self._missing.add(hedge.first, hedge.end)
@@ -425,5 +395,5 @@ class Plan:
             hedge.victim.hedge = None
 
 
-def _lane(run: _Run) -> int:
-    return run.lane if run.lane is not None else -run.id
+def _order(run: Run) -> Order:
+    return Order(run.id, run.first, run.end)
