@@ -31,7 +31,7 @@ from typing import Final, NamedTuple
 
 from crawler.download.capacity import Capacity
 from crawler.download.rates import Rates
-from crawler.download.rescue import GRAIN, Race, cut_or_race
+from crawler.download.rescue import Race, cut_or_race
 from crawler.download.run import Run
 from crawler.download.spans import Spans
 
@@ -39,8 +39,10 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 MIN_PIECE: Final = 1 * MIB
 MAX_PIECE: Final = 16 * MIB
-LARGEST: Final = 64 * MIB  # an order over a long line with much latency
 SMALLEST: Final = 256 * KIB  # an order, unless less is left or its connection is slow
+GRAIN: Final = 64 * KIB  # orders end at multiples of this, where they can
+LONGEST: Final = 2.0  # seconds that an order should take at most: it may hold up the frontier
+UNKNOWN: Final = 4 * MIB  # the first order of a connection of which nothing is known
 POLL: Final = 0.1  # seconds after which an idle connection asks again
 
 
@@ -175,8 +177,10 @@ class Plan:
             return None
         first, end = span
         size = self._fair(lane)
+        if size == 0:
+            return None
         if first > self.frontier and room < size:
-            if room < min(size, SMALLEST):
+            if room < size // 2:
                 return None
             size = room
         stop = (first + size) // GRAIN * GRAIN
@@ -191,7 +195,7 @@ class Plan:
             return None
         latency, mine = self._rates.latency, self._rates.lane(lane)
         for rate, run in self._longest_first(now):
-            match cut_or_race(run.upto, run.end, rate, mine, latency):
+            match cut_or_race(run.pace.guess(run.upto, run.end, rate, now), run.end, rate, mine, latency):
                 case int(cut):
                     return self._steal(run, cut, lane, now)
                 case Race():
@@ -337,14 +341,23 @@ class Plan:
         return size - at - self._missing.count(at, size) - self._found.count(at, size)
 
     def _fair(self, lane: int | None) -> int:
-        """Return how large the next order of a lane should be."""
-        rates, segments = self._rates, self.capacity
-        per_latency = rates.usual * rates.latency if rates.is_known else 0.0
-        least = min(max(SMALLEST, int(4 * per_latency)), self._piece)
-        most = max(self._piece, min(int(20 * per_latency), LARGEST, self._lead // (4 * segments)))
-        size = min(max(self._missing.total // (2 * segments), least), most)
-        weight = min(rates.lane(lane) / rates.usual, 1.0)
-        return max(int(size * weight), min(GRAIN, size))
+        """Return how large the next order of a lane should be; 0 when it is too slow to be of help any more."""
+        rates, segments, missing = self._rates, self.capacity, self._missing.total
+        if not rates.is_known:
+            return min(self._piece, UNKNOWN, max(missing // (2 * segments), SMALLEST))
+        usual, mine = rates.usual, rates.lane(lane)
+        per_latency = int(usual * rates.latency)
+        share = missing // segments
+        size = max(share // 2, min(share, 20 * per_latency), SMALLEST, min(4 * per_latency, self._piece))
+        most = min(max(self._piece, 40 * per_latency), max(self._lead // (2 * segments), SMALLEST))
+        size = min(size, most, int(mine * max(LONGEST, 40 * rates.latency)))
+        if mine >= usual / 2:
+            return max(size, SMALLEST)
+        seconds = missing / (usual * segments)  # until the others will have it all
+        size = min(int(size * mine / usual), int(mine * seconds))
+        if size < GRAIN:
+            return 0 if self._running else GRAIN
+        return size
 
     def _longest_first(self, now: float) -> list[tuple[float, Run]]:
         """Return the orders that may be rescued with their rates, the one with the most time left first.

@@ -10,28 +10,36 @@ from typing import Final
 DEFAULT_RATE: Final = 1024.0 * 1024.0  # before anything was measured
 WINDOW: Final = 0.5  # seconds; a rate is that of the last one to two windows
 PATIENCE: Final = 0.25  # seconds beyond twice the usual latency before an order without bytes counts as slow
+REPORT: Final = 0.2  # seconds; reports of an order that moves are no further apart
 MAX_LANES: Final = 64  # remembered; the oldest goes first
 
 
 class Pace:
     """The movement of one order."""
 
-    __slots__ = ("_at", "_next_at", "_next_upto", "_upto", "first_byte_at", "taken_at")
+    __slots__ = ("_at", "_moved_at", "_next_at", "_next_upto", "_upto", "first_byte_at", "taken_at")
 
     def __init__(self, now: float, upto: int) -> None:
         self.taken_at = now
         self.first_byte_at: float | None = None
-        self._at = self._next_at = now
+        self._at = self._next_at = self._moved_at = now
         self._upto = self._next_upto = upto
 
     def moved(self, upto: int, now: float) -> None:
         """Note that everything before `upto` is there."""
+        self._moved_at = now
         if self.first_byte_at is None:
             self.first_byte_at = self._at = self._next_at = now
             self._upto = self._next_upto = upto
         elif now - self._next_at >= WINDOW:
             self._at, self._upto = self._next_at, self._next_upto
             self._next_at, self._next_upto = now, upto
+
+    def guess(self, upto: int, end: int, rate: float, now: float) -> int:
+        """Return where an order that was last seen at `upto` may be by now; short of `end`."""
+        if self.first_byte_at is None:
+            return upto
+        return min(upto + int(rate * min(now - self._moved_at, REPORT)), end - 1)
 
     def rate(self, upto: int, now: float, usual: float, latency: float) -> float:
         """Return the rate of late, never less than 1: what the others usually reach, until more is known."""

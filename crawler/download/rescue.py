@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-GRAIN: Final = 64 * 1024  # bytes; orders end at multiples of this, where they can
+PAGE: Final = 4096  # bytes; cuts are made between pages
 HEDGE: Final = 256 * 1024  # bytes; less than this is raced instead of cut
 GAIN: Final = 0.05  # seconds that a rescue must save at least
 
@@ -33,7 +33,7 @@ def cut_or_race(upto: int, end: int, rate: float, mine: float, latency: float) -
         return Race.RACE if seconds > 2 * (latency + left / mine) + GAIN else None
     share = int(mine * (left - latency * rate) / (mine + rate))
     cut = max(end - share, upto + 1)
-    cut = -(-cut // GRAIN) * GRAIN
+    cut = -(-cut // PAGE) * PAGE
     if cut >= end:
         return None
     saved = seconds - max((cut - upto) / rate, latency + (end - cut) / mine)
