@@ -33,16 +33,11 @@ from crawler.download.capacity import Capacity
 from crawler.download.rates import Rates
 from crawler.download.rescue import Race, cut_or_race
 from crawler.download.run import Run
+from crawler.download.sizes import GRAIN, MIB, SMALLEST, order_size
 from crawler.download.spans import Spans
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
 MIN_PIECE: Final = 1 * MIB
 MAX_PIECE: Final = 16 * MIB
-SMALLEST: Final = 256 * KIB  # an order, unless less is left or its connection is slow
-GRAIN: Final = 64 * KIB  # orders end at multiples of this, where they can
-LONGEST: Final = 2.0  # seconds that an order should take at most: it may hold up the frontier
-UNKNOWN: Final = 4 * MIB  # the first order of a connection of which nothing is known
 POLL: Final = 0.1  # seconds after which an idle connection asks again
 
 
@@ -172,17 +167,15 @@ class Plan:
         span = self._missing.first()
         if span is None or self.active >= self.capacity:
             return None
-        room = self._lead - self._ahead()
-        if room <= 0:
-            return None
         first, end = span
         size = self._fair(lane)
-        if size == 0:
+        if first == self.frontier:  # what the hash waits for, however much lies behind it
+            room = size if self._unhashed(first) < self._lead else 0
+        else:
+            room = self._lead - self._ahead()
+        if size == 0 or room <= 0 or room < size // 2:
             return None
-        if first > self.frontier and room < size:
-            if room < size // 2:
-                return None
-            size = room
+        size = min(size, room)
         stop = (first + size) // GRAIN * GRAIN
         stop = stop if stop > first else first + size
         if end - stop < min(SMALLEST, size) // 2:
@@ -274,8 +267,8 @@ class Plan:
 
     def refused(self, number: int, now: float) -> tuple[int, ...]:
         """Note that the server would not serve this order beside the others (429, 503, a reset): fewer from now on."""
-        run = self._running.get(number) or self._hedges.get(number)
-        void = self.failed(number, run.upto, now) if run is not None else ()
+        run = self._running.get(number)
+        void = self.failed(number, run.upto if run is not None else 0, now)
         self._capacity.refused(self.active, now)
         return void
 
@@ -315,8 +308,7 @@ class Plan:
                 run.is_doomed = True
                 self._done.remove(run.first, run.upto)
                 void += [run.id, *self._void(run)]
-            owned.add(run.first, run.end)
-        for run in self._hedges.values():
+        for run in (*self._running.values(), *self._hedges.values()):
             owned.add(run.first, run.end)
         for start, stop in owned.gaps(first, end):
             self._missing.add(start, stop)
@@ -337,27 +329,25 @@ class Plan:
 
     def _ahead(self) -> int:
         """Return how many bytes fetched or ordered by this plan lie ahead of the hash."""
-        at, size = self._hashed, self.size
-        return size - at - self._missing.count(at, size) - self._found.count(at, size)
+        return self._unhashed(self.size) - self._missing.count(self._hashed, self.size)
+
+    def _unhashed(self, upto: int) -> int:
+        """Return how many positions between the hash and `upto` were not there at the start."""
+        return upto - self._hashed - self._found.count(self._hashed, upto)
 
     def _fair(self, lane: int | None) -> int:
-        """Return how large the next order of a lane should be; 0 when it is too slow to be of help any more."""
-        rates, segments, missing = self._rates, self.capacity, self._missing.total
-        if not rates.is_known:
-            return min(self._piece, UNKNOWN, max(missing // (2 * segments), SMALLEST))
-        usual, mine = rates.usual, rates.lane(lane)
-        per_latency = int(usual * rates.latency)
-        share = missing // segments
-        size = max(share // 2, min(share, 20 * per_latency), SMALLEST, min(4 * per_latency, self._piece))
-        most = min(max(self._piece, 40 * per_latency), max(self._lead // (2 * segments), SMALLEST))
-        size = min(size, most, int(mine * max(LONGEST, 40 * rates.latency)))
-        if mine >= usual / 2:
-            return max(size, SMALLEST)
-        seconds = missing / (usual * segments)  # until the others will have it all
-        size = min(int(size * mine / usual), int(mine * seconds))
-        if size < GRAIN:
-            return 0 if self._running else GRAIN
-        return size
+        rates, segments = self._rates, self.capacity
+        size = order_size(
+            self._missing.total,
+            segments,
+            piece=self._piece,
+            most=self._lead // (2 * segments),
+            usual=rates.usual,
+            mine=rates.lane(lane),
+            latency=rates.latency,
+            is_measured=rates.is_known,
+        )
+        return size if size or self._running else GRAIN  # slow is better than nobody
 
     def _longest_first(self, now: float) -> list[tuple[float, Run]]:
         """Return the orders that may be rescued with their rates, the one with the most time left first.
@@ -367,10 +357,9 @@ class Plan:
         """
         runs = [run for run in self._running.values() if run.is_eligible]
         if self._missing:
-            frontier = self.frontier
-            if frontier - self._hashed > self._lead // 2:
+            if self._unhashed(self.frontier) > self._lead // 2:
                 return []
-            runs = [run for run in runs if run.upto == frontier]
+            runs = [run for run in runs if run.upto == self.frontier]
         usual, latency = self._rates.usual, self._rates.latency
         rated = [(run.pace.rate(run.upto, now, usual, latency), run) for run in runs]
         return sorted(rated, key=lambda item: ((item[1].upto - item[1].end) / item[0], item[1].id))

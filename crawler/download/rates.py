@@ -44,11 +44,13 @@ class Pace:
     def rate(self, upto: int, now: float, usual: float, latency: float) -> float:
         """Return the rate of late, never less than 1: what the others usually reach, until more is known."""
         if self.first_byte_at is None:
-            idle = max(0.0, now - self.taken_at - 2 * latency)
-            return max(1.0, usual * PATIENCE / (idle + PATIENCE))
-        elapsed = now - self._at
-        trust = max(0.0, 0.1 - elapsed / 5)  # seconds' worth of the usual rate: none from half a second on
-        return max(1.0, (upto - self._upto + usual * trust) / max(elapsed + trust, 0.001))
+            idle = max(now - self.taken_at - 2 * latency, PATIENCE)
+            return max(1.0, usual * (PATIENCE / idle) ** 4)
+        is_silent = now - self._next_at >= WINDOW  # then what came before it says nothing any more
+        at, start = (self._next_at, self._next_upto) if is_silent else (self._at, self._upto)
+        elapsed = now - at
+        trust = max(0.0, 0.05 - elapsed / 4)  # seconds' worth of the usual rate, until there were two reports
+        return max(1.0, (upto - start + usual * trust) / max(elapsed + trust, 0.001))
 
     def measured(self, first: int, upto: int, now: float) -> float | None:
         """Return the rate as a whole, None when it was too short to tell."""

@@ -84,6 +84,10 @@ class World:
         assert self.wrote == Spans([(0, self.plan.size)] if self.plan.size else [])
         return self.now
 
+    def begin(self, end: int) -> None:
+        """Let the first request of the file be under way, as it is when the size becomes known."""
+        self.connections[0].start(self.plan.begun(0, end, self.now, 0), self.now)
+
     @property
     def tail(self) -> float:
         """Seconds that the hash needs after the last byte."""
