@@ -23,6 +23,7 @@ from pipelines.errors import PoolBroken, PoolClosed, PoolError
 from pipelines.pool.breaker import Breaker
 from pipelines.pool.channel import SCRATCH_BYTES, Frame
 from pipelines.pool.closing import EXIT_SECONDS, Closing
+from pipelines.pool.courier import Courier
 from pipelines.pool.crew import Crew, Worker
 from pipelines.pool.deaths import condemned, crashed, obituary
 from pipelines.pool.frames import Kind, decode
@@ -63,6 +64,7 @@ class Supervisor:
         self._relay = Relay()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._board = Switchboard()
+        self._courier = Courier(self._crew, self._lock, self._board.ring)
         self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
@@ -84,8 +86,9 @@ class Supervisor:
             crew = self._crew
             check = crew.next_check
             crew.enqueue(task)
-            if crew.congested or crew.next_check < check:
+            if crew.next_check < check:
                 self._board.ring()
+        self._courier.deliver()
         return task.future
 
     def check(self) -> None:
@@ -131,6 +134,7 @@ class Supervisor:
                 worker.process.kill()
             if worker is not None or self._closing.has_begun:
                 self._board.ring()
+        self._courier.deliver()
 
     # From here on: the supervisor's thread.
 
@@ -144,8 +148,10 @@ class Supervisor:
                 if self._crew.has_changed or self._staff.start_at <= monotonic():
                     self._arrange()
                 self._watch_congested()
+                self._courier.deliver()
                 for line, worker in self._board.wait(self._timeout()):
                     self._attend(line, worker)
+                    self._courier.deliver()
                 self._enforce_limits()
         except BaseException as exc:
             self._break("the supervisor of the pool failed; this is a bug", exc)
@@ -228,17 +234,18 @@ class Supervisor:
 
     def _watch_congested(self) -> None:
         """Wait for room in the sockets that did not take everything."""
+        if not self._crew.congested:
+            return
         with self._lock:
             congested, self._crew.congested = self._crew.congested, []
         for worker in congested:
             self._board.want_room(worker, True)
 
     def _flush(self, worker: Worker) -> None:
-        with self._lock:
-            try:
-                is_drained = worker.channel.flush()
-            except OSError:
-                is_drained = True  # it died; its end is noticed separately
+        try:
+            is_drained = worker.channel.flush()
+        except OSError:
+            is_drained = True  # it died; its end is noticed separately
         if is_drained:
             self._board.want_room(worker, False)
 
@@ -293,6 +300,7 @@ class Supervisor:
         with self._lock:
             victim = self._crew.bury(worker)
         words = process.output.last_words()
+        worker.channel.shut()
         process.close()
         if not self._closing.is_drained:
             self._mourn(worker, victim, words)
@@ -385,6 +393,7 @@ class Supervisor:
         for worker in self._crew.workers:
             worker.process.kill()
             worker.process.reap()
+            worker.channel.shut()
             worker.process.close()
         with self._lock:
             lost = self._crew.abandon()
