@@ -8,19 +8,19 @@ worker that a letter is for is reserved meanwhile: no second letter can overtake
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from pipelines.pool.crew import Crew, Worker
 from pipelines.pool.frames import Kind
+from pipelines.pool.switchboard import Switchboard
 from pipelines.pool.task import Task
 
 
 class Courier:
     """Takes the letters of one crew to its workers, in whichever thread; two may do so at once."""
 
-    def __init__(self, crew: Crew, lock: threading.RLock, on_congestion: Callable[[], None]) -> None:
-        """`lock`: the supervisor's. `on_congestion` is told when a socket has no room for the rest."""
-        self._crew, self._lock, self._on_congestion = crew, lock, on_congestion
+    def __init__(self, crew: Crew, lock: threading.RLock, board: Switchboard) -> None:
+        """`lock`: the supervisor's; `board`: where it waits."""
+        self._crew, self._lock, self._board = crew, lock, board
 
     def deliver(self) -> None:
         """Send all letters, also those that the sending makes possible. The lock must not be held."""
@@ -47,5 +47,25 @@ class Courier:
             if is_gone:
                 self._crew.retire(worker)
             self._crew.sent(worker, has_left=has_left)
-        if not has_left and not is_gone:
-            self._on_congestion()
+            if self._crew.congested:
+                self._board.ring()
+
+    # From here on: the supervisor's thread.
+
+    def watch(self) -> None:
+        """Wait for room in the sockets that did not take everything."""
+        if not self._crew.congested:
+            return
+        with self._lock:
+            congested, self._crew.congested = self._crew.congested, []
+        for worker in congested:
+            self._board.want_room(worker, True)
+
+    def flush(self, worker: Worker) -> None:
+        """Send what was left over, now that there is room."""
+        try:
+            is_drained = worker.channel.flush()
+        except OSError:
+            is_drained = True  # it died; its end is noticed separately
+        if is_drained:
+            self._board.want_room(worker, False)

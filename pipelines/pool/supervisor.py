@@ -64,7 +64,7 @@ class Supervisor:
         self._relay = Relay()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._board = Switchboard()
-        self._courier = Courier(self._crew, self._lock, self._board.ring)
+        self._courier = Courier(self._crew, self._lock, self._board)
         self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
@@ -147,8 +147,8 @@ class Supervisor:
             while not self._is_over():
                 if self._crew.has_changed or self._staff.start_at <= monotonic():
                     self._arrange()
-                self._watch_congested()
                 self._courier.deliver()
+                self._courier.watch()
                 for line, worker in self._board.wait(self._timeout()):
                     self._attend(line, worker)
                     self._courier.deliver()
@@ -172,7 +172,7 @@ class Supervisor:
             case Line.FRAME:
                 self._read(worker)
             case Line.ROOM:
-                self._flush(worker)
+                self._courier.flush(worker)
             case Line.DEATH:
                 self._bury(worker)
             case Line.OUTPUT:
@@ -231,23 +231,6 @@ class Supervisor:
             worker.process.hang_up()
             worker.kill_at = monotonic() + DISMISSAL_SECONDS
             crew.next_check = min(crew.next_check, worker.kill_at)
-
-    def _watch_congested(self) -> None:
-        """Wait for room in the sockets that did not take everything."""
-        if not self._crew.congested:
-            return
-        with self._lock:
-            congested, self._crew.congested = self._crew.congested, []
-        for worker in congested:
-            self._board.want_room(worker, True)
-
-    def _flush(self, worker: Worker) -> None:
-        try:
-            is_drained = worker.channel.flush()
-        except OSError:
-            is_drained = True  # it died; its end is noticed separately
-        if is_drained:
-            self._board.want_room(worker, False)
 
     def _enforce_limits(self) -> None:
         now = monotonic()

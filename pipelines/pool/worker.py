@@ -187,5 +187,7 @@ def _load(body: memoryview, buffers: int) -> Any:
     except Exception as exc:
         advice = ""
         if "__main__" in str(exc):
-            advice = "; workers do not run the script that started the pool: define it in a module and import it"
+            advice = (
+                "; workers do not run the script or notebook that started the pool: define it in a module and import it"
+            )
         raise TaskNotPicklable(f"the task cannot be loaded in the worker: {exc}{advice}") from exc
