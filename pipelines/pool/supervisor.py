@@ -33,6 +33,7 @@ from pipelines.pool.outcome import Status
 from pipelines.pool.plan import Plan
 from pipelines.pool.process import Process
 from pipelines.pool.relay import Relay
+from pipelines.pool.scribe import Scribe
 from pipelines.pool.staff import Staff
 from pipelines.pool.stats import Death, PoolStats
 from pipelines.pool.switchboard import Line, Switchboard
@@ -62,6 +63,7 @@ class Supervisor:
         self._closing = Closing()
         self._lost: list[str] = []
         self._relay = Relay()
+        self._scribe = Scribe(self._relay, plan.name)
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._board = Switchboard()
         self._courier = Courier(self._crew, self._lock, self._board)
@@ -193,7 +195,7 @@ class Supervisor:
         if kind == Kind.VALUE or kind == Kind.FAILURE or kind == Kind.EXHAUSTED:
             self._answered(worker, frame)
         elif kind == Kind.LOG:
-            self._relay.log(frame)
+            self._scribe.take(frame)
         elif kind == Kind.READY:
             self._breaker.started()
             with self._lock:
@@ -382,6 +384,7 @@ class Supervisor:
             lost = self._crew.abandon()
             self._crew.workers.clear()
             self._board.close()
+        self._scribe.close()
         self._relay.report()
         for task in lost:
             task.fail(PoolBroken("the supervisor of the pool failed"), Status.CANCELLED, "the pool broke")
