@@ -281,7 +281,8 @@ class Crew:
         if not has_left and not worker.is_retired:
             self.congested.append(worker)
         self._place(worker)
-        self._share()
+        if self._idle or self.queue:
+            self._share()
 
     def dispatch(self) -> None:
         """Assign queued tasks to workers, idle ones first."""
