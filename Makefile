@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: crawl test lint types contracts pytest torture bench clean
+.PHONY: crawl test lint types contracts pytest coverage torture bench clean
 .DEFAULT_GOAL := crawl
 
 $(INSTALLED): pyproject.toml
@@ -32,6 +32,14 @@ contracts: $(INSTALLED)
 pytest: $(INSTALLED)
 	$(BIN)/python -m pytest
 
+# Branches of the pool that its tests take, those in its worker processes included.
+coverage: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet 'coverage>=7.10'
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests/pipelines/pool tests/pipelines/test_cpu.py
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --fail-under=95
+
 # A thousand kills of a crawl at random instants; CI runs thirty. Takes about an hour.
 torture: $(INSTALLED)
 	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kills or deaths"
@@ -41,4 +49,4 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/pools.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info .coverage .coverage.*

@@ -9,7 +9,7 @@ How it works: flow/flow.py.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pipelines.cpu import default_pool
 from pipelines.flow.flow import Flow, OnDone, Pace, Source
@@ -22,20 +22,26 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Options(TypedDict, Generic[T, R], total=False):
+    """What `stream` takes by name, whatever it yields; see there."""
+
+    ordered: bool
+    pool: Submits | None
+    max_items: int
+    max_bytes: int
+    batch_items: int
+    batch_seconds: float
+    on_done: OnDone[T, R] | None
+    deadline: float | None
+
+
 @overload
 def stream(
     func: Callable[[T], R],
     items: Source[T],
     *,
-    ordered: bool = ...,
-    pool: Submits | None = ...,
-    max_items: int = ...,
-    max_bytes: int = ...,
-    batch_items: int = ...,
-    batch_seconds: float = ...,
     return_errors: Literal[False] = ...,
-    on_done: OnDone[T, R] | None = ...,
-    deadline: float | None = ...,
+    **options: Unpack[Options[T, R]],
 ) -> AsyncGenerator[R, None]: ...
 
 
@@ -44,15 +50,8 @@ def stream(
     func: Callable[[T], R],
     items: Source[T],
     *,
-    ordered: bool = ...,
-    pool: Submits | None = ...,
-    max_items: int = ...,
-    max_bytes: int = ...,
-    batch_items: int = ...,
-    batch_seconds: float = ...,
     return_errors: Literal[True],
-    on_done: OnDone[T, R] | None = ...,
-    deadline: float | None = ...,
+    **options: Unpack[Options[T, R]],
 ) -> AsyncGenerator[Result[T, R], None]: ...
 
 

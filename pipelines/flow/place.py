@@ -11,7 +11,7 @@ from pipelines.backends.backend import Guarantee
 from pipelines.cpus import available_cpus
 from pipelines.errors import TaskNotPicklable
 from pipelines.pool.limited import Limited
-from pipelines.pool.names import name_of
+from pipelines.pool.names import homeless, name_of
 
 
 class Submits(Protocol):
@@ -41,15 +41,8 @@ def workers_of(pool: object) -> int:
 def packed_function(func: Callable[..., Any], pool: Submits) -> bytes:
     """Return the pickle of a function. Raises TaskNotPicklable, with advice."""
     guarantees = getattr(pool, "guarantees", frozenset(Guarantee))
-    if (
-        getattr(func, "__module__", None) == "__main__"
-        and Guarantee.ISOLATION in guarantees
-        and not isinstance(pool, Executor)
-    ):
-        raise TaskNotPicklable(
-            f"{name_of(func)}: defined in the script that was started, which workers do not run; "
-            "define it in a module and import it"
-        )
+    if Guarantee.ISOLATION in guarantees and not isinstance(pool, Executor) and (refusal := homeless(func)):
+        raise TaskNotPicklable(refusal)
     try:
         return dumps(func, 5)
     except Exception as exc:

@@ -5,18 +5,25 @@ until its bytes fit. So however many wait, at most one of them holds a pickled c
 large one is never overtaken for ever.
 
 Used from any number of event loops and threads at once: all state is under one lock, and a waiter is woken on its own
-loop. A ticket goes through its life in this order: turn (a task counts) → fit (its bytes count) → arrived (the result's
-bytes count instead, the task no longer) → released, by the one who took the result.
+loop. A loop that is paused or blocked does not answer; so the turn that it was given is taken back after a while, if
+others wait, and its waiters step out of the line until it runs again. What such a loop keeps is its own: the place of
+one call that was let in, and the results that it does not take. A ticket goes through its life in this order: turn (a
+task counts) → fit (its bytes count) → arrived (the result's bytes count instead, the task no longer) → released, by the
+one who took the result.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+
+PATIENCE_SECONDS = 0.1
+"""How long a loop may leave the turn unused while others wait."""
 
 
 class Ticket:
@@ -41,20 +48,21 @@ class Ticket:
 class _Waiter:
     """A coroutine that waits for its turn, or for its bytes to fit."""
 
-    __slots__ = ("_loop", "future", "is_granted", "size", "ticket")
+    __slots__ = ("future", "granted_at", "is_granted", "loop", "size", "ticket")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ticket: Ticket, size: int) -> None:
-        self._loop = loop
+        self.loop = loop
         self.future: asyncio.Future[None] = loop.create_future()
         self.ticket = ticket
         self.size = size
         self.is_granted = False
+        self.granted_at = 0.0  # monotonic seconds
 
     def grant(self) -> bool:
         """Wake it, from any thread; False when its loop is gone."""
-        self.is_granted = True
+        self.is_granted, self.granted_at = True, monotonic()
         try:
-            self._loop.call_soon_threadsafe(self._wake)
+            self.loop.call_soon_threadsafe(self._wake)
         except RuntimeError:  # the loop is closed
             self.is_granted = False
         return self.is_granted
@@ -78,13 +86,16 @@ class Admission:
         self._lock = threading.RLock()  # the garbage collector may end a waiting coroutine anywhere
         self._line: deque[_Waiter] = deque()
         self._is_taken = False  # the turn
+        self._invited: _Waiter | None = None  # who has the turn and has not been seen since
+        self._absent: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}  # of loops that did not answer
+        self._watching: set[asyncio.AbstractEventLoop] = set()  # loops that look after the turn
         self._fitting: _Waiter | None = None  # who has the turn and waits for room
         self._is_open = False  # the pool takes nothing more: everybody may come and hear why
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._line) + (self._fitting is not None)
+        return len(self._line) + (self._fitting is not None) + sum(map(len, self._absent.values()))
 
     async def turn(self) -> Ticket:
         """Wait until this caller is the next to send a task. Must be followed by `fit`, or by `leave`."""
@@ -95,16 +106,20 @@ class Admission:
                 return ticket
             waiter = _waiter(ticket, 0)
             self._line.append(waiter)
-        try:
-            await waiter.future
-        except BaseException:
+            self._watch(waiter.loop)
+        while True:
+            try:
+                await waiter.future
+            except BaseException:
+                with self._lock:
+                    self._forget(waiter)
+                raise
             with self._lock:
-                if waiter in self._line:
-                    self._line.remove(waiter)
-            if waiter.is_granted:
-                self.leave(ticket)
-            raise
-        return ticket
+                if waiter.is_granted:
+                    self._invited = None
+                    return ticket
+                waiter.future = waiter.loop.create_future()  # too late: the turn went to somebody else
+                self._come_back(waiter.loop)
 
     async def fit(self, ticket: Ticket, size: int) -> None:
         """Wait until `size` bytes fit, then pass the turn on."""
@@ -127,6 +142,7 @@ class Admission:
         """Give the turn up instead of `fit`."""
         with self._lock:
             self._is_taken = False
+            self._invited = None
         ticket.release()
 
     def change(self, ticket: Ticket, *, has_slot: bool, size: int) -> None:
@@ -173,6 +189,41 @@ class Admission:
             waiter = self._line.popleft()
             if waiter.grant():
                 self._take_turn()
+                self._invited = waiter
+
+    def _forget(self, waiter: _Waiter) -> None:
+        """A waiter was cancelled: it may be in the line, absent, or have the turn."""
+        for line in (self._line, self._absent.get(waiter.loop, [])):
+            if waiter in line:
+                line.remove(waiter)
+        if waiter.is_granted:
+            self.leave(waiter.ticket)
+        self._come_back(waiter.loop)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after the turn from this loop, on which somebody waits; called on it."""
+        if loop not in self._watching:
+            self._watching = {other for other in self._watching if not other.is_closed()} | {loop}
+            loop.call_later(PATIENCE_SECONDS, self._look_after, loop)
+
+    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the turn back from a loop that leaves it unused; look again while somebody waits on this one."""
+        with self._lock:
+            self._watching.discard(loop)
+            late = self._invited
+            if late is not None and late.loop is not loop and monotonic() - late.granted_at > PATIENCE_SECONDS:
+                late.is_granted, self._invited, self._is_taken = False, None, False
+                self._absent[late.loop] = [late, *(waiter for waiter in self._line if waiter.loop is late.loop)]
+                self._line = deque(waiter for waiter in self._line if waiter.loop is not late.loop)
+                self.tasks -= 1  # it counts again when it is given the next turn
+                self._advance()
+            if any(waiter.loop is loop for waiter in self._line):
+                self._watch(loop)
+
+    def _come_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Put the waiters of a loop that runs again at the head of the line: they came first."""
+        self._line.extendleft(reversed(self._absent.pop(loop, [])))
+        self._advance()
 
 
 def _waiter(ticket: Ticket, size: int) -> _Waiter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from threading import Lock
 from typing import NamedTuple
 
 from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after
@@ -29,31 +30,42 @@ class Frame(NamedTuple):
 
 
 class Channel:
-    """Frames over one non-blocking socket, which stays the property of the process."""
+    """Frames over one non-blocking socket, which stays the property of the process.
+
+    Any thread may send, one reads. `shut` comes before the socket is closed, or a sender might write into another
+    file that has got the same number.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._lock = Lock()  # of what is sent
+        self._is_shut = False
         self._unsent: list[Chunk] = []
         self._head = b""  # a header cut in two
         self._partial: Frame | None = None
         self._filled = 0
-
-    @property
-    def is_drained(self) -> bool:
-        """Everything has left."""
-        return not self._unsent
 
     def send(self, kind: Kind, ident: int, chunks: list[Chunk], size: int, buffers: int) -> bool:
         """Send a frame as far as there is room; False when `flush` has to do the rest.
 
         `size`: bytes of all chunks. Raises OSError when the worker is gone.
         """
-        self._unsent = [*self._unsent, HEADER.pack(kind, buffers, ident, size, 0.0, 0), *chunks]
-        return self.flush()
+        with self._lock:
+            return self._send([*self._unsent, HEADER.pack(kind, buffers, ident, size, 0.0, 0), *chunks])
 
     def flush(self) -> bool:
-        """Send what was left over as far as there is room; True when everything has left."""
-        rest = self._unsent
+        """Send what was left over as far as there is room; True when everything has left. Raises OSError as `send`."""
+        with self._lock:
+            return self._send(self._unsent)
+
+    def shut(self) -> None:
+        """Send nothing any more."""
+        with self._lock:
+            self._is_shut = True
+
+    def _send(self, rest: list[Chunk]) -> bool:
+        if self._is_shut:
+            raise BrokenPipeError
         try:
             while rest:
                 rest = after(rest, self._sock.sendmsg(rest[:MAX_VECTORS]))

@@ -13,12 +13,14 @@ After a withdrawal the worker gets nothing until it has reported the skipped fra
 token for the withdrawn one.
 
 Every method here must be called with the supervisor's lock held; none of them settles a future, since callbacks are
-the user's code.
+the user's code, and none of them writes a task: `letters` says which is to be sent to whom, and whoever let go of the
+lock sends them (see courier.py). A worker with a letter under way gets no other one.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from math import inf
 from time import monotonic
 from typing import NamedTuple
@@ -47,12 +49,20 @@ class Sentence(NamedTuple):
     cause: str
 
 
+class Letter(NamedTuple):
+    """A task that is to be sent, its token being there already."""
+
+    worker: Worker
+    task: Task
+
+
 class Worker:
     """The parent's view of one worker."""
 
     __slots__ = (
         "channel",
         "finished",
+        "has_letter",
         "is_leaving",
         "is_ready",
         "is_retired",
@@ -77,6 +87,7 @@ class Worker:
         self.kill_at = inf  # monotonic seconds
         self.sentence: Sentence | None = None
         self.stale = False  # a withdrawn frame still lies in the socket
+        self.has_letter = False  # one that has not been sent yet
         self.finished = 0  # tasks
 
     def withdraw(self) -> Task | None:
@@ -113,6 +124,7 @@ class Crew:
         self.next_check = inf  # no deadline ends before, and no memory need be looked at; monotonic seconds
         self.congested: list[Worker] = []  # the selector has to wait for room in their sockets
         self.has_changed = True  # somebody came, left or became ready
+        self.letters: deque[Letter] = deque()  # may be taken without the lock
         self._idle: dict[Worker, None] = {}  # run nothing
         self._open: dict[Worker, None] = {}  # run something and can be sent one more
 
@@ -263,8 +275,17 @@ class Crew:
         if worker in self.congested:
             self.congested.remove(worker)
 
+    def sent(self, worker: Worker, *, has_left: bool) -> None:
+        """Note that a letter is on its way, wholly or as far as there was room."""
+        worker.has_letter = False
+        if not has_left and not worker.is_retired:
+            self.congested.append(worker)
+        self._place(worker)
+        if self._idle or self.queue:
+            self._share()
+
     def dispatch(self) -> None:
-        """Send queued tasks to workers, idle ones first."""
+        """Assign queued tasks to workers, idle ones first."""
         while self.queue:
             if self._idle:
                 worker, _ = self._idle.popitem()
@@ -273,8 +294,7 @@ class Crew:
                 del self._open[worker]
             else:
                 return
-            self._send(worker, self.queue.popleft())
-            self._place(worker)
+            self._assign(worker, self.queue.popleft())
 
     def _put_back(self, task: Task) -> None:
         """Queue a task again that no worker has claimed, unless it was cancelled meanwhile."""
@@ -311,25 +331,23 @@ class Crew:
         for other in self.workers:
             if other.waiting is not None and (task := other.withdraw()) is not None:
                 worker, _ = self._idle.popitem()
-                self._send(worker, task)
-                self._place(worker)
+                self._assign(worker, task)
                 if not self._idle:
                     return
 
-    def _send(self, worker: Worker, task: Task) -> None:
+    def _assign(self, worker: Worker, task: Task) -> None:
+        """Give a task to a worker that is in no group now; it is placed again once the letter has been sent."""
         if worker.running is not None:
             worker.waiting = task
         elif task.claim():
             self._start(worker, task)
         else:
-            return  # cancelled this very moment
+            self._place(worker)  # cancelled this very moment
+            return
         if HAS_TOKENS:
             os.eventfd_write(worker.process.token, 1)
-        try:
-            if not worker.channel.send(Kind.OFFER, task.ident, task.chunks, task.size, task.buffers):
-                self.congested.append(worker)
-        except OSError:
-            self.retire(worker)  # it died; what it was sent is put back when it is buried
+        worker.has_letter = True
+        self.letters.append(Letter(worker, task))
 
     def _start(self, worker: Worker, task: Task) -> None:
         worker.running = task
@@ -345,7 +363,7 @@ class Crew:
 
     def _place(self, worker: Worker) -> None:
         """Sort a worker into the group it now belongs to."""
-        if not worker.is_ready or worker.is_retired or worker.stale:
+        if not worker.is_ready or worker.is_retired or worker.stale or worker.has_letter:
             return
         if worker.running is None:
             self._open.pop(worker, None)

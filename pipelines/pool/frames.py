@@ -101,6 +101,8 @@ def decode(body: memoryview, buffers: int, *, copy: bool) -> Any:
 
 def after(chunks: list[Chunk], sent: int) -> list[Chunk]:
     """Return what is left of `chunks` once `sent` bytes are gone."""
+    if sent == size_of(chunks):  # mostly
+        return []
     for index, chunk in enumerate(chunks):
         if sent < len(chunk):
             return [memoryview(chunk)[sent:], *chunks[index + 1 :]]

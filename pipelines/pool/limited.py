@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from pipelines.errors import PoolBroken, PoolClosed
 from pipelines.pool.admission import Admission
+from pipelines.pool.bell import bell_of
 from pipelines.pool.executor import PoolExecutor
 from pipelines.pool.limits import Limits
 from pipelines.pool.outcome import Outcome
@@ -102,16 +103,10 @@ async def _finished(future: TaskFuture[Any]) -> None:
 
     loop = get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
+    bell = bell_of(loop)
 
     def done(_: TaskFuture[Any]) -> None:
-        try:
-            loop.call_soon_threadsafe(wake)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
+        bell.ring(loop, waiter)
 
     future.add_done_callback(done)  # type: ignore[arg-type]  # it is given the future itself
     try:

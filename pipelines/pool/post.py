@@ -1,5 +1,8 @@
 """The worker's end of its socket: blocking, whole frames, one at a time even when a task's threads log.
 
+A read takes what there is, so a task of ordinary size costs one system call, and the one that already lies behind it
+none. What was read is not claimed by that: only its token says whose it is (see crew.py).
+
 Imported by a bare interpreter: no heavy imports here.
 """
 
@@ -10,6 +13,8 @@ from _thread import allocate_lock
 
 from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after, encode, size_of
 
+SCRATCH_BYTES = 256 * 1024
+
 
 class Post:
     """Frames over one blocking socket, which belongs to the process that made this and not to its forks."""
@@ -18,21 +23,30 @@ class Post:
         self._fd = fd
         self._lock = allocate_lock()
         self._owner = os.getpid()
-        self._head = bytearray(HEADER.size)
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._start = self._end = 0  # of what was read and not yet returned
 
-    def receive(self) -> tuple[int, int, int, bytearray | None] | None:
+    def receive(self) -> tuple[int, int, int, memoryview | None] | None:
         """Return the next frame's kind, buffers, ident and body; None when the parent has hung up.
 
-        The body is None when there was no memory for it; it is out of the way then.
+        The body is None when there was no memory for it; it is out of the way then. One without buffers may lie in
+        memory that the next call uses again.
         """
-        if not self._fill(self._head):
-            return None
-        kind, buffers, ident, size, _, _ = HEADER.unpack(self._head)
+        while self._end - self._start < HEADER.size:
+            if not self._read():
+                return None
+        kind, buffers, ident, size, _, _ = HEADER.unpack_from(self._scratch, self._start)
+        start = self._start + HEADER.size
+        end = self._start = min(start + size, self._end)
+        here = end - start
+        if here == size and not buffers:
+            return kind, buffers, ident, self._scratch[start:end]
         try:
-            body = bytearray(size)
+            body = memoryview(bytearray(size))
         except MemoryError:
-            return (kind, buffers, ident, None) if self._skip(size) else None
-        return (kind, buffers, ident, body) if self._fill(body) else None
+            return (kind, buffers, ident, None) if self._skip(size - here) else None
+        body[:here] = self._scratch[start:end]
+        return (kind, buffers, ident, body) if self._fill(body[here:]) else None
 
     def send(
         self, kind: Kind, ident: int, chunks: list[Chunk], buffers: int, run_s: float = 0.0, peak_rss: int = 0
@@ -63,9 +77,16 @@ class Post:
             size -= count
         return True
 
-    def _fill(self, buffer: bytearray) -> bool:
-        """Fill `buffer` from the socket; False at end of file."""
-        view = memoryview(buffer)
+    def _read(self) -> bool:
+        """Read what there is behind what is left; False at end of file."""
+        left = self._end - self._start
+        self._scratch[:left] = bytes(self._scratch[self._start : self._end])
+        count = os.readv(self._fd, [self._scratch[left:]])
+        self._start, self._end = 0, left + count
+        return count > 0
+
+    def _fill(self, view: memoryview) -> bool:
+        """Fill `view` from the socket; False at end of file."""
         while view:
             count = os.readv(self._fd, [view])
             if not count:

@@ -1,4 +1,4 @@
-"""What workers print, made safe and passed on to stderr line by line; and what they log, passed on to the loggers.
+"""What workers print, made safe and passed on to stderr line by line.
 
 A page's text or a task's `print` must not drive the terminal of whoever runs the parent, so whatever is not printable
 is escaped. A flood must not keep the supervisor from its deadlines, so each second has its share and the rest is
@@ -11,9 +11,6 @@ import os
 import select
 import sys
 from time import monotonic
-
-from pipelines.pool.channel import Frame
-from pipelines.pool.frames import decode
 
 TAIL_BYTES = 4096
 """How much of a worker's output is kept to explain its death."""
@@ -51,15 +48,6 @@ class Relay:
         if self._dropped:
             self.write(f"[{self._dropped} bytes that workers printed were dropped]")
             self._dropped = 0
-
-    def log(self, frame: Frame) -> None:
-        """Hand a worker's log record to this process's loggers."""
-        try:
-            from pipelines.pool.logs import deliver  # imports logging
-
-            deliver(decode(frame.body, frame.buffers, copy=True))
-        except Exception as exc:  # noqa: BLE001 - handlers and filters are the user's code; the supervisor must go on
-            self.write(f"[a log record of a worker could not be handled: {exc!r}]")
 
     def write(self, line: str) -> None:
         """Write one line, as far as stderr takes it at once."""

@@ -23,6 +23,7 @@ from pipelines.errors import PoolBroken, PoolClosed, PoolError
 from pipelines.pool.breaker import Breaker
 from pipelines.pool.channel import SCRATCH_BYTES, Frame
 from pipelines.pool.closing import EXIT_SECONDS, Closing
+from pipelines.pool.courier import Courier
 from pipelines.pool.crew import Crew, Worker
 from pipelines.pool.deaths import condemned, crashed, obituary
 from pipelines.pool.frames import Kind, decode
@@ -32,6 +33,7 @@ from pipelines.pool.nursery import Nursery
 from pipelines.pool.outcome import Status
 from pipelines.pool.plan import Plan
 from pipelines.pool.relay import Relay
+from pipelines.pool.scribe import Scribe
 from pipelines.pool.staff import Staff
 from pipelines.pool.stats import Death, PoolStats
 from pipelines.pool.switchboard import Line, Switchboard
@@ -61,9 +63,11 @@ class Supervisor:
         self._closing = Closing()
         self._lost: list[str] = []
         self._relay = Relay()
+        self._scribe = Scribe(self._relay, plan.name)
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._board = Switchboard()
         self._nursery = Nursery(plan, self._relay, self._board)
+        self._courier = Courier(self._crew, self._lock, self._board)
         self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
@@ -85,8 +89,9 @@ class Supervisor:
             crew = self._crew
             check = crew.next_check
             crew.enqueue(task)
-            if crew.congested or crew.next_check < check:
+            if crew.next_check < check:
                 self._board.ring()
+        self._courier.deliver()
         return task.future
 
     def check(self) -> None:
@@ -132,6 +137,7 @@ class Supervisor:
                 worker.process.kill()
             if worker is not None or self._closing.has_begun:
                 self._board.ring()
+        self._courier.deliver()
 
     # From here on: the supervisor's thread.
 
@@ -145,9 +151,11 @@ class Supervisor:
             while not self._is_over():
                 if self._crew.has_changed or self._staff.start_at <= monotonic():
                     self._arrange()
-                self._watch_congested()
+                self._courier.deliver()
+                self._courier.watch()
                 for line, worker in self._board.wait(self._timeout()):
                     self._attend(line, worker)
+                    self._courier.deliver()
                 self._enforce_limits()
         except BaseException as exc:
             self._break("the supervisor of the pool failed; this is a bug", exc)
@@ -171,7 +179,7 @@ class Supervisor:
             case Line.FRAME:
                 self._read(worker)
             case Line.ROOM:
-                self._flush(worker)
+                self._courier.flush(worker)
             case Line.DEATH:
                 self._bury(worker)
             case Line.OUTPUT:
@@ -192,7 +200,7 @@ class Supervisor:
         if kind == Kind.VALUE or kind == Kind.FAILURE or kind == Kind.EXHAUSTED:
             self._answered(worker, frame)
         elif kind == Kind.LOG:
-            self._relay.log(frame)
+            self._scribe.take(frame)
         elif kind == Kind.READY:
             self._breaker.started()
             with self._lock:
@@ -230,22 +238,6 @@ class Supervisor:
             worker.process.hang_up()
             worker.kill_at = monotonic() + DISMISSAL_SECONDS
             crew.next_check = min(crew.next_check, worker.kill_at)
-
-    def _watch_congested(self) -> None:
-        """Wait for room in the sockets that did not take everything."""
-        with self._lock:
-            congested, self._crew.congested = self._crew.congested, []
-        for worker in congested:
-            self._board.want_room(worker, True)
-
-    def _flush(self, worker: Worker) -> None:
-        try:
-            with self._lock:
-                is_drained = worker.channel.flush()
-        except OSError:
-            is_drained = True  # it died; its end is noticed separately
-        if is_drained:
-            self._board.want_room(worker, False)
 
     def _enforce_limits(self) -> None:
         now = monotonic()
@@ -298,6 +290,7 @@ class Supervisor:
         with self._lock:
             victim = self._crew.bury(worker)
         words = process.output.last_words()
+        worker.channel.shut()
         process.close()
         if not self._closing.is_drained:
             self._mourn(worker, victim, words)
@@ -381,12 +374,14 @@ class Supervisor:
         for worker in self._crew.workers:
             worker.process.kill()
             worker.process.reap()
+            worker.channel.shut()
             worker.process.close()
         with self._lock:
             lost = self._crew.abandon()
             self._crew.workers.clear()
             self._nursery.close()  # before the board, which waits for its end
             self._board.close()
+        self._scribe.close()
         self._relay.report()
         for task in lost:
             task.fail(PoolBroken("the supervisor of the pool failed"), Status.CANCELLED, "the pool broke")

@@ -12,7 +12,7 @@ from pipelines.pool.admission import Ticket
 from pipelines.pool.channel import Frame
 from pipelines.pool.frames import Chunk, Kind, decode, encode, size_of
 from pipelines.pool.limits import Limits
-from pipelines.pool.names import name_of
+from pipelines.pool.names import homeless, name_of
 from pipelines.pool.outcome import Outcome, Record, Status
 from pipelines.pool.remote import unpack
 
@@ -159,11 +159,8 @@ def pickled(
     function: Function, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
 ) -> tuple[list[Chunk], int]:
     """Return a call as the body of a frame, with the number of its buffers. Raises TaskNotPicklable."""
-    if getattr(function, "__module__", None) == "__main__":
-        raise TaskNotPicklable(
-            f"{name_of(function)}: defined in the script that was started, which workers do not run; "
-            "define it in a module and import it"
-        )
+    if refusal := homeless(function):
+        raise TaskNotPicklable(refusal)
     try:
         return encode((function, args, kwargs or {}))
     except Exception as exc:

@@ -133,7 +133,7 @@ def _warm_up(post: Post, ear: Ear, preload: list[str], *, has_setup: bool) -> No
         assert kind == Kind.SETUP
         if body is None:
             raise MemoryError("the initializer is too large")
-        initializer, args, kwargs = _load(memoryview(body), buffers)
+        initializer, args, kwargs = _load(body, buffers)
         ear.listen()
         initializer(*args, **kwargs)
 
@@ -150,7 +150,7 @@ def _serve(post: Post, orders: Orders, ear: Ear) -> None:
         if body is None:
             answer, chunks, count, run_s = _exhausted(MemoryError("no memory to receive the arguments"), 0.0)
         else:
-            answer, chunks, count, run_s = _run(memoryview(body), buffers, ear)
+            answer, chunks, count, run_s = _run(body, buffers, ear)
         del body, frame
         if os.getpid() != me:  # a task forked, and its child came back here
             os._exit(1)
@@ -210,5 +210,7 @@ def _load(body: memoryview, buffers: int) -> Any:
     except Exception as exc:
         advice = ""
         if "__main__" in str(exc):
-            advice = "; workers do not run the script that started the pool: define it in a module and import it"
+            advice = (
+                "; workers do not run the script or notebook that started the pool: define it in a module and import it"
+            )
         raise TaskNotPicklable(f"the task cannot be loaded in the worker: {exc}{advice}") from exc

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import stream_tasks as tasks
 
 from pipelines.cpu import close_default_pool, default_pool, run_blocking, run_cpu_async, set_default_pool
 from pipelines.cpus import available_cpus
@@ -21,10 +22,6 @@ from pipelines.in_worker import run_async_in_worker
 from pipelines.pool.pool import WorkerPool
 from pipelines.stream import stream
 from tests.support.leftovers import nothing_left
-
-sys.path.insert(0, str(Path(__file__).parent))  # stream_tasks, for this process and for its workers
-
-import stream_tasks as tasks
 
 
 @pytest.fixture(autouse=True)

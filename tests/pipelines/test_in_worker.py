@@ -5,30 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import stream_tasks as tasks
 import uvloop
 
 from pipelines.coroutine import Pipe, run_coroutine
 from pipelines.errors import PoolClosed, TaskNotPicklable, TaskTimeout, WorkerCrashed
 from pipelines.in_worker import run_async_in_worker
 from pipelines.pool.pool import WorkerPool
-from tests.support.leftovers import nothing_left, other_tasks
+from tests.support.leftovers import other_tasks
 
-sys.path.insert(0, str(Path(__file__).parent))  # stream_tasks, for this process and for its workers
-
-import stream_tasks as tasks
-
-
-@pytest.fixture(autouse=True)
-def leaves_nothing() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture

@@ -6,17 +6,18 @@ import asyncio
 import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import stream_tasks as tasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,25 +29,10 @@ from pipelines.flow.flow import Pace
 from pipelines.flow.result import Result
 from pipelines.pool.pool import WorkerPool
 from pipelines.pool.stats import Death
-from pipelines.stream import stream
-from tests.support.leftovers import nothing_left, other_tasks, tasks_end
+from pipelines.stream import Options, stream
+from tests.support.leftovers import other_tasks, tasks_end
 
-sys.path.insert(0, str(Path(__file__).parent))  # stream_tasks, for this process and for its workers
-
-import stream_tasks as tasks
-
-
-@pytest.fixture(autouse=True)
-def leaves_nothing() -> Iterator[None]:
-    with nothing_left():
-        yield
-
-
-@pytest.fixture
-def pool() -> Iterator[WorkerPool]:
-    """Two workers."""
-    with WorkerPool(2, name="test") as pool:
-        yield pool
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 class Numbers:
@@ -693,3 +679,9 @@ def test_a_clock_that_stands_still_is_no_division_by_zero() -> None:
     pace.ran(1, 0.0)
     pace.ran(1, 0.0)
     assert pace.items == 7
+
+
+def test_the_options_are_those_of_the_overloads() -> None:
+    """They are written down once for both, and this keeps them the same as what the function takes."""
+    taken = {name for name, kind in signature(stream).parameters.items() if kind.kind is kind.KEYWORD_ONLY}
+    assert set(Options.__annotations__) == taken - {"return_errors"}

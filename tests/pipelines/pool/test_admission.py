@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,7 +13,7 @@ import pool_tasks as tasks
 import pytest
 
 from pipelines.errors import PoolBroken, PoolClosed, TaskNotPicklable
-from pipelines.pool.admission import Admission, Ticket
+from pipelines.pool.admission import PATIENCE_SECONDS, Admission, Ticket
 from pipelines.pool.pool import WorkerPool
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -178,6 +179,79 @@ def test_a_waiter_whose_loop_is_gone_loses_nothing_of_the_others() -> None:
     gc.collect()
     assert asyncio.run(admit(admission, 1)).size == 1
     assert admission.tasks == 1
+
+
+class Paused:
+    """A loop that runs only when told to, with coroutines that wait for their turn."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.loop, self.log = asyncio.new_event_loop(), list[int]()
+        self._admission = admission
+        self.waiting: list[asyncio.Task[Ticket]] = []
+
+    def wait(self, *sizes: int) -> None:
+        """Begin to wait."""
+        self.waiting += [self.loop.create_task(admit(self._admission, size, self.log)) for size in sizes]
+        self.loop.run_until_complete(settle())
+
+    def finish(self) -> None:
+        """Run to the end, one after the other."""
+
+        async def all_of_them() -> None:
+            async with asyncio.timeout(10):
+                for task in self.waiting:
+                    try:
+                        (await task).release()
+                    except asyncio.CancelledError:
+                        assert task.cancelled()
+
+        self.loop.run_until_complete(all_of_them())
+        self.loop.close()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_loop_that_is_paused_does_not_keep_the_turn(cancelled: bool) -> None:
+    """It was next, and does not run: the others go on without it, and it is first again when it comes back."""
+    admission = Admission(1, 100)
+    first = asyncio.run(admit(admission, 1))
+    paused, log = Paused(admission), list[int]()
+    paused.wait(2, 3)
+
+    async def others() -> None:
+        async with asyncio.timeout(10):
+            for ticket in [asyncio.create_task(admit(admission, size, log)) for size in (4, 5, 6)]:
+                (await ticket).release()
+
+    thread = threading.Thread(target=asyncio.run, args=(others(),))
+    thread.start()
+    while admission.waiting < 5:
+        pass
+    first.release()
+    thread.join(10)
+    assert log == [4, 5, 6]
+    assert (admission.tasks, admission.bytes, admission.waiting) == (0, 0, 2)
+    if cancelled:
+        paused.waiting[0].cancel()
+    paused.finish()
+    assert paused.log == ([3] if cancelled else [2, 3])
+    assert (admission.tasks, admission.bytes, admission.waiting) == (0, 0, 0)
+    assert not admission._absent
+    admission._watch(loop := asyncio.new_event_loop())
+    assert admission._watching == {loop}, "loops that are closed are let go"
+    loop.close()
+
+
+def test_a_loop_that_is_alone_may_take_its_time() -> None:
+    """Nobody waits for its turn but itself, so nothing is taken from it."""
+    admission = Admission(1, 100)
+    first = asyncio.run(admit(admission, 1))
+    paused = Paused(admission)
+    paused.wait(2, 3)
+    first.release()
+    time.sleep(2 * PATIENCE_SECONDS)
+    assert (admission.tasks, admission.waiting) == (1, 1), "the turn is still its own"
+    paused.finish()
+    assert paused.log == [2, 3]
 
 
 @pytest.mark.parametrize(("max_tasks", "max_bytes"), [(0, 1), (1, 0)])

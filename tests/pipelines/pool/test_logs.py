@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,7 @@ import pool_tasks as tasks
 import pytest
 
 from pipelines.errors import TaskTimeout
-from pipelines.pool import levels, relay
+from pipelines.pool import levels, relay, scribe
 from pipelines.pool.pool import WorkerPool
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -117,6 +118,82 @@ def test_a_handler_that_raises_does_not_end_the_pool(pool: WorkerPool, capfd: py
     assert pool.submit(tasks.same, 1).result(10) == 1
     pool.close()
     assert r"handlers may do\x1b anything" in capfd.readouterr().err
+
+
+class Slow(logging.Handler):
+    """Hangs in its first record until it is let go; then takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_in, self.gate = threading.Event(), threading.Event()
+        self.threads = set[str]()
+        self.seen = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.is_in.set()
+        self.gate.wait(20)
+        self.seen += 1
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    handler, logger = Slow(), logging.getLogger("slow")
+    logger.addHandler(handler)
+    yield handler
+    handler.gate.set()
+    logger.removeHandler(handler)
+
+
+def test_a_handler_that_hangs_keeps_nobody_from_its_deadline(
+    pool: WorkerPool, slow: Slow, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Results, limits and the end of the pool go on without it."""
+    monkeypatch.setattr(scribe, "CLOSE_SECONDS", 0.1)
+    pool.submit(tasks.log, "slow", logging.ERROR, "x", 3).result(10)
+    assert slow.is_in.wait(5)
+    started = time.monotonic()
+    assert isinstance(pool.submit(tasks.catastrophic, deadline=0.2).exception(10), TaskTimeout)
+    assert time.monotonic() - started < 0.2 + 0.25
+    pool.close()
+    assert time.monotonic() - started < 2
+    assert slow.threads == {"test-logs"}
+    assert "[2 log records of workers were not handled in time]" in capfd.readouterr().err
+    slow.gate.set()
+
+
+def test_a_handler_that_is_slow_costs_records_not_memory(
+    pool: WorkerPool, slow: Slow, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scribe, "MAX_RECORDS", 5)
+    pool.submit(tasks.log, "slow", logging.ERROR, "x").result(10)
+    assert slow.is_in.wait(5)
+    pool.submit(tasks.log, "slow", logging.ERROR, "x", 20).result(10)
+    slow.gate.set()
+    pool.close()
+    assert slow.seen == 6
+    assert "[15 log records of workers were dropped: handlers take too long]" in capfd.readouterr().err
+
+
+def test_a_handler_may_use_the_pool_and_even_close_it(pool: WorkerPool) -> None:
+    results: list[object] = []
+
+    class Curious(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            results.append(pool.submit(tasks.same, "from a handler").result(10))
+            results.append(pool.close())
+
+    handler, logger = Curious(), logging.getLogger("curious")
+    logger.addHandler(handler)
+    try:
+        pool.submit(tasks.log, "curious", logging.ERROR, "x").result(10)
+        until = time.monotonic() + 10
+        while len(results) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        logger.removeHandler(handler)
+    assert results == ["from a handler", []]
 
 
 def test_what_is_printed_is_escaped_line_by_line(pool: WorkerPool, capfd: pytest.CaptureFixture[str]) -> None:

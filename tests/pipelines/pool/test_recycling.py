@@ -18,12 +18,15 @@ Eventually = Callable[[Callable[[], bool]], None]
 @pytest.mark.parametrize("spare", [True, False])
 def test_after_so_many_tasks(spare: bool, eventually: Eventually) -> None:
     with WorkerPool(2, recycle_after=10, spare=spare) as pool:
-        pids = [future.result(20) for future in [pool.submit(tasks.pid_after, 0.002) for _ in range(300)]]
-        assert len(set(pids)) > 2
+        pids: list[int] = []
+        until = time.monotonic() + 20
+        while len(set(pids)) <= 2:  # a start may take its time on a busy machine
+            assert time.monotonic() < until, "nobody was replaced"
+            pids += [future.result(20) for future in [pool.submit(tasks.pid_after, 0.002) for _ in range(100)]]
         assert all(pids.count(pid) >= 10 for pid in set(pids) - set(pool.pids))
         eventually(lambda: pool.stats().recycled == len(set(pids) - set(pool.pids)) or pool.stats().recycled > 2)
         stats = pool.stats()
-        assert (stats.done, stats.ok, sum(stats.deaths.values())) == (300, 300, 0)
+        assert (stats.done, stats.ok, sum(stats.deaths.values())) == (len(pids), len(pids), 0)
 
 
 def test_above_a_size_between_two_tasks(eventually: Eventually) -> None:

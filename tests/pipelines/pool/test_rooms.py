@@ -7,10 +7,14 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import wait
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
+from unittest.mock import patch
 
 import pool_tasks as tasks
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.errors import TaskTimeout, WorkerCrashed
 from pipelines.pool import relay as relay_module
@@ -134,11 +138,52 @@ def test_the_share_of_a_process_is_measured() -> None:
     assert gauge._reset == -1
 
 
+def received(post: Post) -> tuple[int, int, int, bytes]:
+    """Return the next frame with a body of its own."""
+    frame = post.receive()
+    assert frame is not None
+    kind, buffers, ident, body = frame
+    assert body is not None
+    return kind, buffers, ident, bytes(body)
+
+
+@given(
+    frames=st.lists(st.tuples(st.sampled_from([0, 1, 39, 1000, 70_000, 262_104, 262_105, 300_000]), st.integers(0, 1))),
+    cuts=st.lists(st.integers(1, 300_000), min_size=1),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[int, int]], cuts: list[int]) -> None:
+    """Several in one read, or one in many; those with buffers own their memory, the others share it."""
+    sent = [(int(Kind.OFFER), flag, n, bytes([n % 251]) * size) for n, (size, flag) in enumerate(frames)]
+    data = b"".join(HEADER.pack(kind, flag, n, len(body), 0.0, 0) + body for kind, flag, n, body in sent)
+    pieces = chain.from_iterable(repeat(cuts))
+    left = memoryview(data)
+
+    def readv(_fd: int, buffers: list[memoryview]) -> int:
+        nonlocal left
+        count = min(next(pieces), len(left), len(buffers[0]))
+        buffers[0][:count] = left[:count]
+        left = left[count:]
+        return count
+
+    post, kept = Post(-1), []
+    with patch("pipelines.pool.post.os.readv", readv):
+        for frame in sent:
+            found = post.receive()
+            assert found is not None
+            assert found[3] is not None
+            assert (*found[:3], bytes(found[3])) == frame
+            if found[1]:
+                kept.append((found[3], frame[3]))
+        assert post.receive() is None
+    assert all(bytes(view) == body for view, body in kept)
+
+
 def test_a_frame_without_memory_for_it_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.pool import post as module
 
     def no_memory(size: int) -> bytearray:
-        if size == 100_000:
+        if size == 300_000:
             raise MemoryError
         return bytearray(size)
 
@@ -146,11 +191,11 @@ def test_a_frame_without_memory_for_it_is_skipped(monkeypatch: pytest.MonkeyPatc
     read, write = os.pipe()
     post = Post(read)
     Post(write).send(Kind.OFFER, 1, [b"x" * 60_000], 0)
-    assert post.receive() == (Kind.OFFER, 0, 1, bytearray(b"x" * 60_000))
-    os.write(write, HEADER.pack(Kind.OFFER, 0, 2, 100_000, 0.0, 0) + b"y" * 50_000)
+    assert received(post) == (Kind.OFFER, 0, 1, b"x" * 60_000)
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 2, 300_000, 0.0, 0) + b"y" * 50_000)
     from threading import Thread
 
-    rest = Thread(target=os.write, args=(write, b"y" * 50_000))
+    rest = Thread(target=os.write, args=(write, b"y" * 250_000))
     rest.start()
     assert post.receive() == (Kind.OFFER, 0, 2, None)
     rest.join(5)

@@ -52,6 +52,20 @@ class Stubborn:
         return stubborn
 
 
+def cleans_up(name: str, seconds: float, done: Callable[[], None]) -> Any:
+    """Return a task that takes its time when it is cancelled, and tells when it is through."""
+
+    @task(name=name, shutdown_timeout=10)
+    async def careful(context: TaskContext) -> None:
+        try:
+            await asyncio.sleep(FOREVER)
+        finally:
+            await asyncio.sleep(seconds)
+            done()
+
+    return careful
+
+
 async def let_begin() -> None:
     """Let every task reach its first wait."""
     for _ in range(3):
@@ -110,16 +124,7 @@ async def test_who_looks_gets_most_of_its_time_and_is_cancelled_then(manage: Man
 
 async def test_its_clean_up_may_take_its_time(manage: Manage) -> None:
     saved: list[str] = []
-
-    @task(shutdown_timeout=5)
-    async def saves(context: TaskContext) -> None:
-        try:
-            await asyncio.sleep(FOREVER)
-        finally:
-            await asyncio.sleep(0.05)
-            saved.append("all")
-
-    manager = manage(saves)
+    manager = manage(cleans_up("saves", 0.05, lambda: saved.append("all")))
     await manager.start()
     await let_begin()
     await manager.stop()
@@ -185,16 +190,8 @@ async def test_each_timeout_is_its_own() -> None:
     """A short one is given up while a long one still cleans up, and the long one is not cut."""
     short = Stubborn(0.05)
     given_up_after: list[State] = []
-
-    @task(shutdown_timeout=10)
-    async def long(context: TaskContext) -> None:
-        try:
-            await asyncio.sleep(FOREVER)
-        finally:
-            await asyncio.sleep(0.4)
-            given_up_after.append(manager.status()["stubborn"].state)
-
-    manager = BackgroundTaskManager(short.task, long)
+    manager = BackgroundTaskManager(short.task)
+    manager.add(cleans_up("long", 0.4, lambda: given_up_after.append(manager.status()["stubborn"].state)))
     await manager.start()
     await let_begin()
     report = await manager.stop()

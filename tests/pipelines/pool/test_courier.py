@@ -1,0 +1,145 @@
+"""Tasks are sent outside the supervisor's lock: whatever happens meanwhile, none is lost, doubled or overtaken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pool_tasks as tasks
+import pytest
+
+from pipelines.pool.channel import Channel
+from pipelines.pool.frames import Chunk, Kind
+from pipelines.pool.limits import Limits
+from pipelines.pool.pool import WorkerPool
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+class Held:
+    """The first task that is sent stays in the hands of its sender until `let_go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_held, self._gate = threading.Event(), threading.Event()
+        self._send = Channel.send
+        monkeypatch.setattr(Channel, "send", lambda *args: self._sent(*args))
+        self.let_go = self._gate.set
+
+    def _sent(self, channel: Channel, kind: Kind, ident: int, chunks: list[Chunk], size: int, buffers: int) -> bool:
+        if kind == Kind.OFFER and not self.is_held.is_set():
+            self.is_held.set()
+            assert self._gate.wait(10)
+        return self._send(channel, kind, ident, chunks, size, buffers)
+
+
+@contextmanager
+def sending(pool: WorkerPool, function: Callable[..., object], *args: object) -> Iterator[threading.Thread]:
+    """Submit from a thread of its own, which may be held up."""
+    thread = threading.Thread(target=pool.submit, args=(function, *args))
+    thread.start()
+    yield thread
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_nothing_is_sent_with_the_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited for the interpreter lock would run straight into ours: 14 futex calls a task, measured."""
+    send, held = Channel.send, list[bool]()
+    with WorkerPool(2) as pool:
+        lock = pool.supervisor()._lock
+
+        def watched(*args: object) -> bool:
+            held.append(lock._is_owned())  # type: ignore[attr-defined]  # what `threading.Condition` uses
+            return send(*args)  # type: ignore[arg-type]  # as it was called
+
+        monkeypatch.setattr(Channel, "send", watched)
+        futures = [pool.submit(tasks.same, number) for number in range(200)]
+        assert [future.result(10) for future in futures] == list(range(200))
+    assert len(held) >= 200
+    assert not any(held)
+
+
+def test_nobody_overtakes_what_is_being_sent(monkeypatch: pytest.MonkeyPatch, eventually: Eventually) -> None:
+    with WorkerPool(1, spare=False) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        held = Held(monkeypatch)
+        with sending(pool, tasks.same, "first"):
+            assert held.is_held.wait(5)
+            others = [pool.submit(tasks.same, number) for number in range(4)]
+            assert pool.stats().queued == 4, "the one worker is reserved"
+            held.let_go()
+            assert [future.result(10) for future in others] == [0, 1, 2, 3]
+        eventually(lambda: pool.stats().ok == 5)
+
+
+def test_a_worker_that_dies_while_it_is_sent_a_task_loses_none(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually, tmp_path: Path
+) -> None:
+    """Its socket is closed meanwhile, and the number of that may be another file's by the time of the write."""
+    marks = tmp_path / "marks"
+    with WorkerPool(1) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        held = Held(monkeypatch)
+        with sending(pool, tasks.mark, str(marks)):
+            assert held.is_held.wait(5)
+            (victim,) = pool.pids
+            os.kill(victim, signal.SIGKILL)
+            eventually(lambda: pool.stats().ok == 1)
+            held.let_go()
+        assert pool.submit(tasks.same, 1).result(10) == 1
+    assert len(marks.read_text().splitlines()) == 1
+
+
+def test_a_task_can_be_stopped_while_it_is_sent(monkeypatch: pytest.MonkeyPatch, eventually: Eventually) -> None:
+    with WorkerPool(1) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        held = Held(monkeypatch)
+        supervisor = pool.supervisor()
+        task = supervisor.task(tasks.pid_after, (30.0,), {}, Limits())
+        thread = threading.Thread(target=supervisor.submit, args=(task,))
+        thread.start()
+        assert held.is_held.wait(5)
+        task.future.stop()
+        assert task.future.cancelled()
+        eventually(lambda: pool.stats().restarts == 1)
+        held.let_go()
+        thread.join(10)
+        assert pool.submit(tasks.same, 1).result(10) == 1
+
+
+def test_ctrl_c_while_a_task_is_sent_loses_no_worker(monkeypatch: pytest.MonkeyPatch, eventually: Eventually) -> None:
+    """Nobody knows how much has left: the worker goes, and what it had is run by the next."""
+    with WorkerPool(1) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        send = Channel.send
+
+        def interrupted(*args: object) -> bool:
+            monkeypatch.setattr(Channel, "send", send)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Channel, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(tasks.same, "interrupted")
+        assert pool.submit(tasks.same, 1).result(10) == 1
+        eventually(lambda: pool.stats().ok == 2)
+
+
+def test_many_threads_send_at_once(pool: WorkerPool) -> None:
+    results: dict[int, list[object]] = {}
+
+    def work(start: int) -> None:
+        futures = [pool.submit(tasks.same, (start + number, b"x" * 50_000)) for number in range(100)]
+        results[start] = [future.result(20) for future in futures]
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(0, 800, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert results == {
+        start: [(start + number, b"x" * 50_000) for number in range(100)] for start in range(0, 800, 100)
+    }
