@@ -369,6 +369,36 @@ def test_d75_hedge_fails_and_nothing_happened() -> None:
     assert of.is_complete
 
 
+def test_d72_races_that_fail_are_not_begun_for_ever() -> None:
+    """A server that answers each with an error would get one after another, as fast as it can refuse them."""
+    of, slow, hedge, now = hedged()
+    count = 1
+    while isinstance(hedge, Hedge):
+        of.failed(hedge.order.id, 0, now)
+        again = of.rescue(now, lane=0)
+        assert again is None or isinstance(again, Hedge)
+        if again is None:
+            break
+        hedge, count = again, count + 1
+    assert count == 3
+    of.landed(slow.id, now)
+    assert of.is_complete
+
+
+def test_waiting_for_a_turn_at_the_host_is_no_latency() -> None:
+    of = plan(64 * MIB, 2)
+    one, other = taken(of), taken(of)
+    of.sent(one.id, 5.0)
+    of.sent(other.id, 5.0)
+    of.sent(99, 5.0)
+    of.progress(one.id, 1000, 5.001)
+    of.progress(other.id, other.first + 1000, 5.001)
+    of.landed(one.id, 5.1)
+    assert of.rescue(5.1) is None
+    size = taken(of, 5.1)
+    assert size.end - size.first <= piece_for(64 * MIB, 2), "no larger than near by"
+
+
 def test_d75_both_fail_and_the_rest_is_missing() -> None:
     of, slow, hedge, now = hedged()
     assert of.failed(slow.id, hedge.order.first, now) == ()

@@ -209,17 +209,17 @@ class Download(RuleBasedStateMachine):
             assert self.plan.order(number) is None
 
     def is_thief(self, number: int) -> bool:
-        return number in self.plan._waiting
+        return number in self.plan._held.waiting
 
     @invariant()
     def every_byte_has_one_state(self) -> None:
         if not hasattr(self, "plan"):
             return
         plan = self.plan
-        assert plan._done == self.disk
-        spans = [*self.disk, *plan._missing]
-        spans += [(run.upto, run.end) for run in plan._running.values()]
-        spans += [(run.first, run.end) for run in plan._hedges.values() if run.victim is None]
+        assert plan._held.done == self.disk
+        spans = [*self.disk, *plan._held.missing]
+        spans += [(run.upto, run.end) for run in plan._held.running.values()]
+        spans += [(run.first, run.end) for run in plan._held.hedges.values() if run.victim is None]
         spans = sorted(span for span in spans if span[0] < span[1])
         assert sum(end - first for first, end in spans) == self.size
         assert all(left[1] == right[0] for left, right in pairwise(spans))
@@ -229,7 +229,7 @@ class Download(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "plan"))
     @invariant()
     def the_lead_is_bounded(self) -> None:
-        ahead = self.size - self.hashed - self.plan._missing.count(self.hashed, self.size)
+        ahead = self.size - self.hashed - self.plan._held.missing.count(self.hashed, self.size)
         assert ahead - self.found.count(self.hashed, self.size) <= self.lead + 4 * MIB
 
     def teardown(self) -> None:
