@@ -257,6 +257,14 @@ def test_d74_victim_has_passed_the_cut() -> None:
     assert of.order(slow.id) == Order(slow.id, slow.first, steal.cut + 5000)
 
 
+def test_d74_a_cut_never_takes_back_what_is_written() -> None:
+    of, slow, now = stalled()
+    steal = of.rescue(now, lane=0)
+    assert isinstance(steal, Steal)
+    of.progress(slow.id, steal.cut + 9000, now)
+    assert of.cut_applied(slow.id, steal.cut) == Order(steal.order.id, steal.cut + 9000, slow.end)
+
+
 def test_d74_cut_at_the_last_byte() -> None:
     of, slow, now = stalled()
     steal = of.rescue(now, lane=0)
