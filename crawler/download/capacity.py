@@ -54,6 +54,7 @@ class Capacity:
         self._pause = FIRST_TRIAL
         self._next_trial: float | None = None
         self._began = inf  # of the window
+        self._is_open = False
         self._bytes = 0
         self._short_since: float | None = None
         self._forgive_at = inf
@@ -69,10 +70,14 @@ class Capacity:
         if not self._is_steady(active, now):
             self._restart(now)
             return
+        if not self._is_open:
+            self._is_open = now >= self._began
+            self._began = max(self._began, now)  # with a report, whose own bytes came before
+            return
         age = now - self._began
+        self._bytes += got
         if age <= 0:
             return
-        self._bytes += got
         rate = self._bytes / age
         if age >= WINDOW or (age >= GLANCE and self._trial is _Trial.FEWER and rate < LOST * self._best):
             self._measured(rate, now)
@@ -120,6 +125,7 @@ class Capacity:
     def _restart(self, now: float) -> None:
         """Begin a new window."""
         self._began = now if self._trial is _Trial.NONE else now + SETTLE
+        self._is_open = False
         self._bytes = 0
 
     def _measured(self, rate: float, now: float) -> None:

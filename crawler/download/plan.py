@@ -11,8 +11,7 @@ order is one request. The rules:
   both will end together, by measured rates. **Hedge**: below 256 KiB the rest is fetched twice; the first wins.
 - **Fewer connections when more do not help**: `capacity`.
 
-Every byte is in exactly one state: missing, owned by one order that may write it, or on disk. Hedges own nothing: they
-hold their bytes in memory until the order they race was stopped (`rival`), so no byte is ever written by two.
+Hedges hold their bytes in memory until the order they race was stopped (`rival`), so no byte is ever written by two.
 
 How to drive it. An idle connection asks `take`, then `rescue`; if both say None it asks again after the next report of
 anybody, and every POLL seconds: a stall is no event. All calls carry `now`, of one monotonic clock. Workers report the
@@ -30,6 +29,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crawler.download.capacity import Capacity
+from crawler.download.holdings import Holdings
 from crawler.download.rates import Rates
 from crawler.download.rescue import Race, cut_or_race
 from crawler.download.run import Run
@@ -93,14 +93,8 @@ class Plan:
         self.size = size
         self._piece = piece
         self._lead = lead
-        self._done = Spans(done.within(0, size))
-        self._found = self._done.copy()  # what was there at the start: no part of the lead
-        self._missing = Spans(self._done.gaps(0, size))
-        self._running: dict[int, Run] = {}
-        self._hedges: dict[int, Run] = {}
-        self._waiting: dict[int, Run] = {}  # thieves before their cut
+        self._held = Holdings(size, done)
         self._hashed = 0
-        self._next_id = 1
         self._rates = Rates()
         self._capacity = Capacity(segments)
 
@@ -109,27 +103,27 @@ class Plan:
     @property
     def frontier(self) -> int:
         """The first position that is not on disk. It goes back only in `discard` and when `failed` takes bytes back."""
-        return self._done.first_gap(0)
+        return self._held.frontier
 
     @property
     def is_complete(self) -> bool:
-        """Whether all is on disk."""
-        return self._done.total == self.size
+        """Whether all is on disk and every order that wrote has ended: its report may still tell of a wrong seam."""
+        return self._held.done.total == self.size and not self._held.running
 
     @property
     def done(self) -> Spans:
         """What is on disk: a copy."""
-        return self._done.copy()
+        return self._held.done.copy()
 
     @property
     def written(self) -> int:
         """How many bytes are on disk, those from before this plan included."""
-        return self._done.total
+        return self._held.done.total
 
     @property
     def active(self) -> int:
         """How many orders are under way, hedges and thieves that wait for their cut included."""
-        return len(self._running) + len(self._hedges) + len(self._waiting)
+        return self._held.active
 
     @property
     def capacity(self) -> int:
@@ -143,12 +137,12 @@ class Plan:
 
     def order(self, number: int) -> Order | None:
         """Return an order as it is now, after cuts; of a hedge, what it has to write. None when it is void or ended."""
-        run = self._running.get(number) or self._hedges.get(number)
+        run = self._held.find(number)
         return None if run is None else _order(run)
 
     def rival(self, number: int) -> int | None:
         """Return the order that must be stopped, and reported `failed`, before this hedge may write."""
-        run = self._hedges.get(number)
+        run = self._held.hedges.get(number)
         return None if run is None or run.victim is None else run.victim.id
 
     # -- what is to be done
@@ -156,15 +150,15 @@ class Plan:
     def begun(self, first: int, end: int, now: float, lane: int | None = None) -> Order:
         """Return the order for a request that was made before the plan was: nobody else may have its bytes."""
         assert first < end <= self.size, "an order has bytes"
-        assert self._missing.covers(first, end), "these bytes are there or somebody's"
-        return self._start(first, end, now, lane)
+        assert self._held.missing.covers(first, end), "these bytes are there or somebody's"
+        return _order(self._held.start(first, end, lane, now))
 
     def take(self, now: float, lane: int | None = None) -> Order | None:
         """Return what an idle connection should fetch next, None when there is nothing, or not now.
 
         A lane is a number of the caller's for one connection after another; with it, slow ones get less.
         """
-        span = self._missing.first()
+        span = self._held.missing.first()
         if span is None or self.active >= self.capacity:
             return None
         first, end = span
@@ -180,7 +174,7 @@ class Plan:
         stop = stop if stop > first else first + size
         if end - stop < min(SMALLEST, size) // 2:
             stop = end  # no crumbs
-        return self._start(first, min(stop, end), now, lane)
+        return _order(self._held.start(first, min(stop, end), lane, now))
 
     def rescue(self, now: float, lane: int | None = None) -> Steal | Hedge | None:
         """Return how an idle connection can shorten what is under way, once `take` gave None."""
@@ -190,27 +184,35 @@ class Plan:
         for rate, run in self._longest_first(now):
             match cut_or_race(run.pace.guess(run.upto, run.end, rate, now), run.end, rate, mine, latency):
                 case int(cut):
-                    return self._steal(run, cut, lane, now)
+                    return Steal(run.id, cut, _order(self._held.steal(run, cut, lane, now)))
                 case Race():
-                    return self._hedge(run, lane, now)
+                    return Hedge(run.id, _order(self._held.hedge(run, lane, now)))
         return None
 
     # -- what happened
 
+    def sent(self, number: int, now: float) -> None:
+        """Note that the request of an order was sent only now: it had to wait for its turn at the host.
+
+        Without it an order counts as sent when it was taken, and waiting looks like latency.
+        """
+        run = self._held.find(number)
+        if run is not None:
+            run.pace.sent(now)
+
     def progress(self, number: int, upto: int, now: float) -> None:
         """Note that everything of an order before `upto` is written (of a hedge: is in memory)."""
-        run = self._running.get(number) or self._hedges.get(number)
+        run = self._held.find(number)
         if run is None or run.is_doomed:
             return
         upto = min(upto, run.end)
         if upto <= run.upto:
             return
-        if run.pace.first_byte_at is None:
+        if run.pace.first_byte_at is None and upto < run.end:  # at its end it tells more than latency
             self._rates.began(now - run.pace.taken_at)
-        if number in self._running:
+        if number in self._held.running:
             self._capacity.moved(upto - run.upto, self.active, now)
-            self._done.add(run.upto, upto)
-        run.upto = upto
+        self._held.advance(run, upto)
         run.pace.moved(upto, now)
 
     def landed(self, number: int, now: float) -> tuple[int, ...]:
@@ -218,7 +220,7 @@ class Plan:
 
         An order whose cut was asked for but never applied has landed with all its bytes: its thief is void.
         """
-        run = self._running.get(number) or self._hedges.get(number)
+        run = self._held.find(number)
         if run is None:
             return ()
         if run.is_doomed:
@@ -227,66 +229,28 @@ class Plan:
         rate = run.pace.measured(run.first, run.end, now)
         if rate is not None:
             self._rates.reached(run.lane, rate)
-        if number in self._running:
-            del self._running[number]
-            return self._void(run)
-        del self._hedges[number]
-        self._done.add(run.first, run.end)
-        if run.victim is None:
-            return ()
-        victim = self._running.pop(run.victim.id)
-        return (victim.id,)
+        return self._held.land(run)
 
     def failed(self, number: int, upto: int, now: float) -> tuple[int, ...]:
         """Note that an order ended at `upto`, whatever the reason; what it wrote before counts, the rest is missing.
 
         `upto` may be less than was reported: the bytes from there on are taken back. Returns void orders: stop them.
         """
-        if number in self._hedges:
-            self._lose(self._hedges.pop(number))
-            return ()
-        run = self._running.pop(number, None)
-        if run is None:
-            return ()
-        upto = run.first if run.is_doomed else min(max(upto, run.first), run.end)
-        self._done.add(run.first, upto)
-        self._done.remove(upto, run.end)
-        hedge = run.hedge
-        if hedge is None:
-            self._missing.add(upto, run.end)
-            return self._void(run)
-        run.hedge = None
-        hedge.victim = None
-        self._missing.add(upto, hedge.first)
-        hedge.first = max(hedge.first, upto)
-        void = self._void(run)
-        if hedge.first >= hedge.end:  # the victim was done in the moment it was stopped
-            del self._hedges[hedge.id]
-            return (*void, hedge.id)
-        return void
+        run = self._held.find(number)
+        return self._held.fail(run, upto) if run is not None else ()
 
     def refused(self, number: int, now: float) -> tuple[int, ...]:
         """Note that the server would not serve this order beside the others (429, 503, a reset): fewer from now on."""
-        run = self._running.get(number)
+        run = self._held.find(number)
         void = self.failed(number, run.upto if run is not None else 0, now)
         self._capacity.refused(self.active, now)
         return void
 
     def cut_applied(self, victim: int, end: int) -> Order | None:
         """Note where the victim of a steal really ends; return the thief's order, None when nothing is left for it."""
-        run = self._running.get(victim)
-        if run is None or run.thief is None:
-            return None
-        thief, run.thief = run.thief, None
-        del self._waiting[thief.id]
-        end = max(end, run.upto)
-        if end >= run.end:
-            return None
-        run.end = end
-        thief.first = thief.upto = end
-        thief.victim = None
-        self._running[thief.id] = thief
-        return _order(thief)
+        run = self._held.running.get(victim)
+        thief = self._held.cut(run, end) if run is not None else None
+        return None if thief is None else _order(thief)
 
     def hashed(self, upto: int) -> None:
         """Note that the hash has come to `upto`; it may also go back."""
@@ -298,47 +262,22 @@ class Plan:
         Returns the orders that wrote some of it or are void: stop them and report them `failed`. What they own stays
         theirs until then, so that no one else writes there meanwhile.
         """
-        first, end = max(first, 0), min(end, self.size)
-        self._done.remove(first, end)
-        self._found.remove(first, end)
-        void: list[int] = []
-        owned = Spans()
-        for run in list(self._running.values()):
-            if run.first < end and run.upto > first:
-                run.is_doomed = True
-                self._done.remove(run.first, run.upto)
-                void += [run.id, *self._void(run)]
-        for run in (*self._running.values(), *self._hedges.values()):
-            owned.add(run.first, run.end)
-        for start, stop in owned.gaps(first, end):
-            self._missing.add(start, stop)
-        return tuple(void)
+        return self._held.discard(first, end)
 
     # -- inside
 
-    def _start(self, first: int, end: int, now: float, lane: int | None) -> Order:
-        run = self._new(first, end, lane, now)
-        self._missing.remove(first, end)
-        self._running[run.id] = run
-        return _order(run)
-
-    def _new(self, first: int, end: int, lane: int | None, now: float) -> Run:
-        run = Run(self._next_id, first, end, lane, now)
-        self._next_id += 1
-        return run
-
     def _ahead(self) -> int:
         """Return how many bytes fetched or ordered by this plan lie ahead of the hash."""
-        return self._unhashed(self.size) - self._missing.count(self._hashed, self.size)
+        return self._unhashed(self.size) - self._held.missing.count(self._hashed, self.size)
 
     def _unhashed(self, upto: int) -> int:
         """Return how many positions between the hash and `upto` were not there at the start."""
-        return upto - self._hashed - self._found.count(self._hashed, upto)
+        return upto - self._hashed - self._held.found.count(self._hashed, upto)
 
     def _fair(self, lane: int | None) -> int:
         rates, segments = self._rates, self.capacity
         size = order_size(
-            self._missing.total,
+            self._held.missing.total,
             segments,
             piece=self._piece,
             most=self._lead // (2 * segments),
@@ -347,7 +286,7 @@ class Plan:
             latency=rates.latency,
             is_measured=rates.is_known,
         )
-        return size if size or self._running else GRAIN  # slow is better than nobody
+        return size if size or self._held.running else GRAIN  # slow is better than nobody
 
     def _longest_first(self, now: float) -> list[tuple[float, Run]]:
         """Return the orders that may be rescued with their rates, the one with the most time left first.
@@ -355,46 +294,14 @@ class Plan:
         While something is missing, `take` gave None because of the lead: only whoever holds up the frontier is worth a
         rescue, and nobody when it is the hash that is slow.
         """
-        runs = [run for run in self._running.values() if run.is_eligible]
-        if self._missing:
+        runs = [run for run in self._held.running.values() if run.is_eligible]
+        if self._held.missing:
             if self._unhashed(self.frontier) > self._lead // 2:
                 return []
             runs = [run for run in runs if run.upto == self.frontier]
         usual, latency = self._rates.usual, self._rates.latency
         rated = [(run.pace.rate(run.upto, now, usual, latency), run) for run in runs]
         return sorted(rated, key=lambda item: ((item[1].upto - item[1].end) / item[0], item[1].id))
-
-    def _steal(self, run: Run, cut: int, lane: int | None, now: float) -> Steal:
-        thief = self._new(cut, run.end, lane, now)
-        thief.victim, run.thief = run, thief
-        self._waiting[thief.id] = thief
-        return Steal(run.id, cut, _order(thief))
-
-    def _hedge(self, run: Run, lane: int | None, now: float) -> Hedge:
-        hedge = self._new(run.upto, run.end, lane, now)
-        hedge.victim, run.hedge = run, hedge
-        self._hedges[hedge.id] = hedge
-        return Hedge(run.id, _order(hedge))
-
-    def _void(self, run: Run) -> tuple[int, ...]:
-        """Forget the thief and the hedge of a run that ended; return their ids."""
-        void = []
-        if run.thief is not None:
-            del self._waiting[run.thief.id]
-            void.append(run.thief.id)
-            run.thief = None
-        if run.hedge is not None:
-            del self._hedges[run.hedge.id]
-            void.append(run.hedge.id)
-            run.hedge = None
-        return tuple(void)
-
-    def _lose(self, hedge: Run) -> None:
-        """Forget a hedge that failed; what only it owned is missing again."""
-        if hedge.victim is None:
-            self._missing.add(hedge.first, hedge.end)
-        else:
-            hedge.victim.hedge = None
 
 
 def _order(run: Run) -> Order:

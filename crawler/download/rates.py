@@ -25,6 +25,11 @@ class Pace:
         self._at = self._next_at = self._moved_at = now
         self._upto = self._next_upto = upto
 
+    def sent(self, now: float) -> None:
+        """Note that the request was sent only now."""
+        if self.first_byte_at is None:
+            self.taken_at = self._at = self._next_at = self._moved_at = now
+
     def moved(self, upto: int, now: float) -> None:
         """Note that everything before `upto` is there."""
         self._moved_at = now
@@ -48,7 +53,7 @@ class Pace:
             return max(1.0, usual * (PATIENCE / idle) ** 4)
         is_silent = now - self._next_at >= WINDOW  # then what came before it says nothing any more
         at, start = (self._next_at, self._next_upto) if is_silent else (self._at, self._upto)
-        elapsed = now - at
+        elapsed = max(self._moved_at, now - REPORT) - at  # what it did since its last report, the next will tell
         trust = max(0.0, 0.05 - elapsed / 4)  # seconds' worth of the usual rate, until there were two reports
         return max(1.0, (upto - start + usual * trust) / max(elapsed + trust, 0.001))
 
