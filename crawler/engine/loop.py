@@ -16,13 +16,13 @@ from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.frontier.frontier import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
 from crawler.frontier.host import Row
 from crawler.frontier.politeness import Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
 from crawler.frontier.scope import Scope
+from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Wait
 from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
 from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page, Processed

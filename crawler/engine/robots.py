@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from crawler.config import Config
 from crawler.engine.clock import Clock
 from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.frontier.frontier import Frontier, NeedRobots
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_ROBOTS_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, decide
 from crawler.frontier.robots import RobotsRow, RobotsRules, answer, product_token
+from crawler.frontier.steps import NeedRobots
 from crawler.store.group import Robots
 from crawler.store.store import Store
 from pipelines.page import Page
