@@ -22,7 +22,7 @@ from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
 from crawler.frontier.scope import Scope
-from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Wait
+from crawler.frontier.steps import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
 from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
 from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page, Processed

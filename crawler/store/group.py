@@ -33,6 +33,21 @@ class Redirect(NamedTuple):
     refused: Sequence[tuple[int, str, str]] = ()
 
 
+class FileEnded(NamedTuple):
+    """A file, come to whatever end: one line in files.jsonl."""
+
+    request: Request
+    line: bytes
+    status: str
+    """`verified`, `unverified`, `mismatch` or `failed`: counted by it."""
+    is_missed: bool = False
+    """It was listed, and there is no file."""
+    wire_bytes: int = 0
+    """Bytes received for it in this run, repeated ones included."""
+    file_bytes: int = 0
+    """Length of the file; 0 when there is none."""
+
+
 class Failure(NamedTuple):
     """A URL given up: one line in errors.jsonl."""
 
@@ -71,7 +86,7 @@ class Robots(NamedTuple):
     fetched_at: float
 
 
-Item = Recorded | Redirect | Failure | Skip | Retried | Seeds | Robots
+Item = Recorded | Redirect | FileEnded | Failure | Skip | Retried | Seeds | Robots
 
 
 @dataclass(slots=True)
