@@ -1,0 +1,1 @@
+"""Files fetched in segments: right or absent, and verified the moment they arrive."""
