@@ -10,6 +10,8 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
+SYNC_THREADS = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,6 +41,10 @@ class Disk:
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         """Read at most `size` bytes."""
         return os.pread(fd, size, offset)
+
+    def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
+        """Read into a buffer and return how much; 0 at the end of the file."""
+        return os.preadv(fd, [buffer], offset)
 
     def fstat(self, fd: int) -> os.stat_result:
         """Return what a descriptor is of."""
@@ -165,15 +172,22 @@ class Disk:
         finally:
             self.close(fd)
 
-    def write_file(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        """Write a file that nobody has yet, and wait until it is on disk. Raises FileExistsError."""
-        fd = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    def fsync_all(self, fds: Sequence[int]) -> list[OSError | None]:
+        """Wait for several files at once and return what went wrong with each.
+
+        In threads: the file system writes its own journal once for many that wait together.
+        """
+        if len(fds) < 2:
+            return [self._fsynced(fd) for fd in fds]
+        with ThreadPoolExecutor(min(len(fds), SYNC_THREADS), "crawlmill-sync") as threads:
+            return list(threads.map(self._fsynced, fds))
+
+    def _fsynced(self, fd: int) -> OSError | None:
         try:
-            self.write_all(fd, data, 0)
-            if durable:
-                self.fsync(fd)
-        finally:
-            self.close(fd)
+            self.fsync(fd)
+        except OSError as exc:
+            return exc
+        return None
 
 
 DISK: Final = Disk()

@@ -245,17 +245,17 @@ def _header(payload: bytes) -> Header | None:
         return None
     if not isinstance(found, dict):
         return None
-    texts = [found.get(key) for key in ("url", "path", "part", "checksum")]
+    url, path, part, checksum_name = (found.get(key) for key in ("url", "path", "part", "checksum"))
     size, identity, options = found.get("size"), found.get("identity"), found.get("options")
     is_usable = (
-        all(isinstance(text, str) and text for text in texts)
-        and found["checksum"] == CHECKSUM
-        and _is_name(found["part"])
+        all(isinstance(text, str) and text for text in (url, path, part))
+        and checksum_name == CHECKSUM
+        and _is_name(part)
         and (size is None or (type(size) is int and 0 <= size < 1 << 63))
         and _is_plain(identity)
         and _is_plain(options)
     )
-    return Header(*texts[:3], size, identity, found["checksum"], options) if is_usable else None
+    return Header(url, path, part, size, identity, checksum_name, options) if is_usable else None
 
 
 def _is_name(part: str) -> bool:
