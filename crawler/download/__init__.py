@@ -1,0 +1,1 @@
+"""Files, in segments and proven: right or absent."""
