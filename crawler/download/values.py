@@ -31,6 +31,8 @@ class Wanted(NamedTuple):
     """Bytes, if the caller knows."""
     mirrors: tuple[str, ...] = ()
     """More URLs of the same bytes, best first."""
+    claims: tuple[Claim, ...] = ()
+    """What others say of its digest, each with its trust: a page that links to it, a manifest found on the way."""
 
 
 class FileResult(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 
-from crawler.config import Config
+from crawler.config import Config, Download
 from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
+from crawler.frontier.files import Files
 from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import Scope, ScopeRules
 from crawler.quarantine.case import Case
@@ -16,7 +18,7 @@ from pipelines.errors import StageError
 from pipelines.page import Page
 from pipelines.spec import PipelineSpec
 from pipelines.stages.options import StageOptions
-from pipelines.url import host_of
+from pipelines.url import CanonicalUrl, host_of
 
 FAST_INTERVAL = 1.0  # seconds between two commits with durability = "fast"
 
@@ -99,6 +101,7 @@ def store_options(config: Config, *, keep_lines: bool) -> StoreOptions:
         max_depth=config.scope.max_depth,
         host_budget=config.scope.max_pages_per_host,
         keep_lines=keep_lines,
+        has_files=config.has_files,
     )
 
 
@@ -119,6 +122,18 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         stages=parse.stages,
     )
     return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8))
+
+
+def listed(config: Config, tidy: Callable[[CanonicalUrl], CanonicalUrl]) -> dict[str, Download]:
+    """Return the files that are listed, by the URL under which the store knows them."""
+    return {tidy(CanonicalUrl(file.url)): file for file in config.download}
+
+
+def files(config: Config, listed: Mapping[str, Download]) -> Files | None:
+    """Return the rule that says which URLs are files; None where nothing is."""
+    if not config.has_files:
+        return None
+    return Files(config.downloads.patterns, config.downloads.content_types, listed)
 
 
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:

@@ -9,32 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from crawler.engine.bodies import BodyStore
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
-from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
+from crawler.engine.verdicts import REASON_OF, verdict
+from crawler.fetch.outcome import Failed, Fetched, FileHead, Outcome, Redirected, Refused
 from crawler.frontier.host import Row
 from crawler.frontier.politeness import Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
-from crawler.frontier.scope import Scope
-from crawler.frontier.steps import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
-from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
-from pipelines.batcher import LossCause, Lost
+from crawler.frontier.scope import Admitted, Scope
+from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Wait
+from crawler.store.group import Applied, Committed, Failure, FileEnded, Recorded, Redirect, Retried, Seeds, Skip
+from pipelines.batcher import Lost
 from pipelines.page import Page, Processed
-from pipelines.url import CanonicalUrl
+from pipelines.url import CanonicalUrl, host_of
+
+if TYPE_CHECKING:
+    from crawler.engine.files import FileDesk  # with the downloads behind it: for crawls that have files
 
 _log = logging.getLogger(__name__)
-
-_LOST = {
-    LossCause.TIMEOUT: Reason.PARSE_TIMEOUT,
-    LossCause.MEMORY: Reason.PARSE_MEMORY,
-    LossCause.CRASH: Reason.PARSE_CRASH,
-}
 
 
 class Engine:
@@ -53,6 +51,8 @@ class Engine:
         self._expected = 0  # groups put that may bring URLs before anything is pending
         self._open = 0  # pages handed out that have not come to an end yet
         self._last_body: asyncio.Future[None] | None = None
+        self.files: FileDesk | None = None
+        """Only in a crawl that can have files."""
         self.live = Live()
         self.stopping = False
         self.bugs = 0
@@ -73,7 +73,11 @@ class Engine:
 
     async def _run(self) -> bool:
         async with asyncio.TaskGroup() as self._tasks:
-            return await self._schedule()
+            try:
+                return await self._schedule()
+            finally:
+                if self.files is not None:
+                    self.files.stop()  # what was received waits for the next run; of a complete crawl there is none
 
     def stop(self) -> None:
         """Start nothing new; `run` returns when what is under way has ended."""
@@ -102,6 +106,10 @@ class Engine:
         """Return `(host, in flight, in memory)` of the hosts with most to do."""
         return self._frontier.busiest(count)
 
+    def wake(self) -> None:
+        """Look at the frontier again: something changed."""
+        self._wake.set()
+
     def expect_group(self) -> None:
         """Note that a group is on its way to the store, so that an empty frontier is not the end yet."""
         self._expected += 1
@@ -119,7 +127,7 @@ class Engine:
                 case Redirect(request) | Failure(request):
                     self._open -= 1
                     self._frontier.settled(request)
-                case Skip(request):
+                case Skip(request) | FileEnded(request):
                     self._frontier.settled(request)
                 case Seeds():
                     self._expected -= 1
@@ -141,15 +149,11 @@ class Engine:
             try:
                 if self.stopping or self._is_limited():
                     return self._is_complete()
-                if not self._has_allowance():
-                    if self._open == 0 and self._expected == 0:  # else the seeds of this run may say how it stands
-                        return self._is_complete()
-                    self._slots.release()
-                    held = False
-                    await self._sleep(None)
-                    continue
-                now = self._clock.now()
-                match self._frontier.next(now):
+                may_start = self._has_allowance()
+                if not may_start and not (self._open or self._expected or self._open_files):
+                    return self._is_complete()
+                only_slots = not may_start or (self.files is not None and self.files.is_full)
+                match self._frontier.next(self._clock.now(), only_slots=only_slots):
                     case Request() as request:
                         self._start(request)
                         held = False
@@ -163,6 +167,11 @@ class Engine:
                         self._more_hosts(more)
                     case NeedRobots() as need:
                         self._tasks.create_task(self._find_robots(need))
+                    case FileFound(request):
+                        self._start_file(request)
+                    case Slot() as slot:
+                        assert self.files is not None, "only downloads ask for slots"
+                        self.files.gate.granted(slot)
                     case Denied(request, reason):
                         self._store.put(Skip(request, reason))
                     case Done():
@@ -197,7 +206,8 @@ class Engine:
         job = self._config.job
         counters = self._store.live_counters
         over_time = self._deadline is not None and self._clock.now() >= self._deadline
-        over_bytes = job.max_bytes is not None and counters["wire_bytes"] >= job.max_bytes
+        files = 0 if self.files is None else self.files.unsettled_bytes
+        over_bytes = job.max_bytes is not None and counters["wire_bytes"] + files >= job.max_bytes
         return over_time or over_bytes
 
     def _has_allowance(self) -> bool:
@@ -249,6 +259,9 @@ class Engine:
         match outcome:
             case Fetched(page):
                 await self._process(request, page)
+            case FileHead():
+                self._open -= 1
+                self._start_file(request)
             case Redirected():
                 await self._redirected(request, outcome)
             case Refused(reason):
@@ -258,6 +271,23 @@ class Engine:
                 self._failed(request, outcome)
             case other:
                 assert_never(other)
+
+    @property
+    def _open_files(self) -> int:
+        return 0 if self.files is None else self.files.open
+
+    def _start_file(self, request: Request) -> None:
+        assert self.files is not None, "else nothing is a file"
+        self.files.own(self._tasks.create_task(self._file(request, self.files)))
+
+    async def _file(self, request: Request, files: FileDesk) -> None:
+        """Fetch one file, which has no slot of its own: each of its requests waits for its turn at the host."""
+        end = await files.fetch(request)
+        if isinstance(end, Redirected):
+            self._open += 1
+            await self._redirected(request, end)
+        elif end is not None:
+            self._store.put(end)
 
     async def _fetch(self, request: Request) -> Outcome:
         try:
@@ -272,7 +302,7 @@ class Engine:
         pause = None
         if isinstance(outcome, Failed) and outcome.retry_after is not None and outcome.reason is Reason.RATE_LIMITED:
             pause = self._clock.now() + min(outcome.retry_after, self._config.politeness.retry_after_max)
-        self._frontier.fetched(request, self._clock.now(), _verdict(outcome), pause)
+        self._frontier.fetched(request, self._clock.now(), verdict(outcome), pause)
         return outcome
 
     async def _process(self, request: Request, page: Page) -> None:
@@ -286,7 +316,7 @@ class Engine:
         if isinstance(result, Lost):
             case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
             kept = f"; look at it with: crawl repro {case}" if case else ""
-            self._give_up(request, Failure(request, _LOST[result.cause], result.detail + kept, page.status))
+            self._give_up(request, Failure(request, REASON_OF[result.cause], result.detail + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:
@@ -321,14 +351,16 @@ class Engine:
             self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status))
             return
         line = redirect_line(request, outcome, target, self._config.output.headers)
-        (verdict,) = await self._parts.judge([target])
+        found: Admitted | str | None = (host_of(target), 0)
+        if self.files is None or not self.files.is_listed(request):  # a listed file may be anywhere
+            (found,) = await self._parts.judge([target])
         fingerprint = self._parts.fingerprint(target)
-        if verdict is None:
+        if found is None:
             self._store.put(Redirect(request, line, [], [(fingerprint, target, Reason.PATTERN_TIMEOUT.value)]))
-        elif isinstance(verdict, str):
-            self._store.put(Redirect(request, line, [], [(fingerprint, target, verdict)]))
+        elif isinstance(found, str):
+            self._store.put(Redirect(request, line, [], [(fingerprint, target, found)]))
         else:
-            self._store.put(Redirect(request, line, [(fingerprint, target, *verdict)], []))
+            self._store.put(Redirect(request, line, [(fingerprint, target, *found)], []))
 
     def _failed(self, request: Request, failed: Failed) -> None:
         fetch = self._config.fetch
@@ -358,32 +390,3 @@ class Engine:
         self.bugs += 1
         _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
         return f"{type(exc).__name__}: {exc}"[:300]
-
-
-def _verdict(outcome: Outcome) -> Verdict:
-    """What an outcome says about its host."""
-    match outcome:
-        case Fetched() | Redirected():
-            return Verdict.ALIVE
-        case Refused():
-            return Verdict.UNKNOWN
-        case Failed(reason):
-            return _VERDICTS.get(reason, Verdict.ALIVE)
-        case other:
-            assert_never(other)
-
-
-_VERDICTS = dict.fromkeys(
-    (
-        Reason.DNS,
-        Reason.CONNECT,
-        Reason.TLS,
-        Reason.CONNECT_TIMEOUT,
-        Reason.READ_TIMEOUT,
-        Reason.TOTAL_TIMEOUT,
-        Reason.TOO_SLOW,
-        Reason.DISCONNECTED,
-        Reason.HTTP_5XX,
-    ),
-    Verdict.FAILED,
-) | {Reason.RATE_LIMITED: Verdict.OVERLOADED, Reason.INTERNAL: Verdict.UNKNOWN}

@@ -24,7 +24,7 @@ from crawler.fetch.errors import NETWORK_ERRORS, outcome_of
 from crawler.fetch.guard import MAX_HEAD_BYTES
 from crawler.fetch.head import REDIRECTS, fields_of, length_of, redirect_target, retry_after
 from crawler.fetch.options import FetchOptions
-from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected
+from crawler.fetch.outcome import Failed, Fetched, FileHead, Outcome, Redirected
 from crawler.fetch.watch import Exchange, Phase
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Kind, Request
@@ -48,9 +48,14 @@ class Fetcher:
         *,
         wall: Callable[[], datetime] = utc_now,
         resolver: AbstractResolver | None = None,
+        is_file: Callable[[str], bool] | None = None,
     ) -> None:
-        """`wall` gives the time of day in UTC; `resolver`, if given, replaces the address filter for names."""
+        """`wall` gives the time of day in UTC; `resolver`, if given, replaces the address filter for names.
+
+        `is_file` tells by its Content-Type whether a response is a file, whose body is left to a download.
+        """
         self._options = options
+        self._is_file = is_file
         self._wall = wall
         self._client = Client(options, resolver=resolver)
 
@@ -104,6 +109,10 @@ class Fetcher:
             response.close()
             return Failed(Reason.HEADERS_TOO_LARGE, "the head of the response is too long", response.status)
         if 200 <= response.status < 300:
+            kind = response.headers.get(hdrs.CONTENT_TYPE, "")
+            if self._is_file is not None and request.kind is Kind.PAGE and self._is_file(kind):
+                response.close()
+                return FileHead(kind)
             return await self._page(request, response, exchange)
         outcome = self._other(request, response)
         await self._drain(response, exchange)

@@ -19,7 +19,7 @@ from crawler.frontier.host import REDIRECTS, URL, Row
 from pipelines.stages.globs import path_matcher
 
 MAX_NAME_BYTES: Final = 200  # of 255: the temporary name beside it is longer
-MAX_DEPTH: Final = 16  # folders; what is deeper goes into one whose name tells them apart
+MAX_PLACE_BYTES: Final = 1500  # what is longer goes into one folder whose name tells them apart
 _UNSAFE: Final = frozenset('"*/:<>?\\|')  # and whatever cannot be seen
 _RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])(?:\..*)?$", re.IGNORECASE)
 _INDEX: Final = "index"
@@ -71,12 +71,12 @@ def place_of(url: str) -> str:
     location, mark, query = rest.partition("?")
     host, *folders = location.split("/")
     name = folders.pop() if folders else ""
-    if len(folders) > MAX_DEPTH:
-        folders = [*folders[: MAX_DEPTH - 1], _short("/".join(folders[MAX_DEPTH - 1 :]))]
     name = _safe(name or _INDEX)
     if mark:
         name = _tagged(name, _short(query))
-    return "/".join([_safe(host.replace(":", "_")), *(_safe(folder) for folder in folders if folder), name])
+    top, *inner = [_safe(host.replace(":", "_")), *(_safe(folder) for folder in folders if folder)]
+    place = "/".join([top, *inner, name])
+    return place if len(place.encode()) <= MAX_PLACE_BYTES else f"{top}/{_short('/'.join(folders))}/{name}"
 
 
 def _safe(part: str) -> str:

@@ -219,11 +219,16 @@ class Frontier:
         if pause_until is not None:
             host.clock.pause_until(pause_until)
 
-    def left(self, host_name: str, now: float, verdict: Verdict) -> None:
-        """Note that a request of a download ended."""
+    def left(self, host_name: str, now: float) -> None:
+        """Note that a request of a download ended. What it says about the host is told apart from it."""
         host = self._by_name[host_name]
-        host.clock.ended(now, verdict)
+        host.clock.ended(now, Verdict.UNKNOWN)
         self._enqueue(host)
+
+    def delivered(self, host_name: str) -> None:
+        """Note that a host delivered a file, whatever happened on the way."""
+        if host := self._by_name.get(host_name):
+            host.clock.recovered()
 
     def _next_slot(self) -> float | None:
         soonest = min((host.clock.ready_at for host in self._wishing.values()), default=inf)

@@ -96,6 +96,12 @@ class HostClock:
             self._failed(now, at_once=verdict is Verdict.OVERLOADED)
         self._settle()
 
+    def recovered(self) -> None:
+        """Note that the host is well, as something other than the end of a request tells."""
+        self._failures = 0
+        self._backoff_until = -inf
+        self._settle()
+
     def overloaded(self, now: float) -> None:
         """Note that the host asks for less, by the answer to a request that has not ended yet."""
         self._failed(now, at_once=True)

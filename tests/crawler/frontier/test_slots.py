@@ -53,7 +53,7 @@ def test_segments_share_the_limit_of_their_host_with_pages() -> None:
     assert steps[0] == Slot(7), "first come, first served"
     assert isinstance(steps[1], Request), "then a page: a download does not starve them"
     assert steps[2] == Wait(None)
-    frontier.left(HOST, 1.0, Verdict.UNKNOWN)
+    frontier.left(HOST, 1.0)
     assert frontier.next(1.0) == Slot(8)
 
 
@@ -73,7 +73,7 @@ def test_a_host_that_asks_for_less_gets_less() -> None:
     frontier.want_slot(2, HOST)
     assert frontier.next(0.0) == Slot(1)
     frontier.slowed_down(HOST, 1.0, pause_until=31.0)
-    frontier.left(HOST, 1.0, Verdict.UNKNOWN)
+    frontier.left(HOST, 1.0)
     assert frontier.next(1.0) == Wait(31.0), "neither a segment nor a page"
     assert isinstance(frontier.next(31.0), Request)
     assert frontier.next(31.0) == Slot(2)
@@ -86,9 +86,9 @@ def test_a_mirror_nobody_crawls_has_a_clock_of_its_own() -> None:
     frontier.want_slot(2, "mirror.test")
     assert frontier.next(0.0) == Slot(1)
     assert frontier.next(0.0) == Wait(None)
-    frontier.left("mirror.test", 1.0, Verdict.ALIVE)
+    frontier.left("mirror.test", 1.0)
     assert frontier.next(1.0) == Slot(2)
-    frontier.left("mirror.test", 2.0, Verdict.ALIVE)
+    frontier.left("mirror.test", 2.0)
     assert frontier._evict(2.0), "and is forgotten when it is done"
     assert frontier._by_name == {}
 
@@ -101,7 +101,7 @@ def test_a_wish_can_be_taken_back_until_it_is_granted() -> None:
     assert frontier.next(0.0) == Slot(1)
     assert frontier.withdraw(2)
     assert not frontier.withdraw(1), "this one has its place, which has to be given back"
-    frontier.left(HOST, 1.0, Verdict.UNKNOWN)
+    frontier.left(HOST, 1.0)
     assert frontier.next(1.0) == Slot(3)
 
 
@@ -144,7 +144,7 @@ def test_pages_and_segments_together_never_break_politeness(seed: int, per_host:
             now += random_.random() * 0.2
             ended = out.popleft()
             if ended is None:
-                frontier.left(HOST, now, Verdict.UNKNOWN)
+                frontier.left(HOST, now)
             else:
                 frontier.fetched(ended, now, Verdict.ALIVE)
                 frontier.settled(ended)
