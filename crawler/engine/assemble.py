@@ -29,6 +29,11 @@ def scope(config: Config) -> Scope:
     hosts = frozenset(rules.hosts)
     if not hosts and not rules.domains:
         hosts = frozenset(host_of(seed) for seed in config.job.seeds)
+    sums_first: tuple[str, ...] = ()
+    if config.has_files and config.downloads.page_digests:
+        from crawler.download.beside import SUMS_PATTERN
+
+        sums_first = (SUMS_PATTERN,)
     return Scope(
         ScopeRules(
             hosts=hosts,
@@ -39,7 +44,7 @@ def scope(config: Config) -> Scope:
             max_query_length=rules.max_query_length,
             max_repeated_segments=rules.max_repeated_segments,
             max_segments=rules.max_segments,
-            raise_=config.priority.raise_,
+            raise_=config.priority.raise_ + sums_first,
             lower=config.priority.lower,
         )
     )
@@ -121,7 +126,14 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         sort_query=config.url.sort_query,
         stages=parse.stages,
     )
-    return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8))
+    claims = None
+    if config.has_files and config.downloads.page_digests:
+        from crawler.download.beside import Beside  # with its regular expressions, which few crawls need
+
+        claims = Beside(config.downloads.patterns)
+    return PipelineSpec(
+        options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8), claims=claims
+    )
 
 
 def listed(config: Config, tidy: Callable[[CanonicalUrl], CanonicalUrl]) -> dict[str, Download]:

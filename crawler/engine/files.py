@@ -21,6 +21,7 @@ from crawler.download.discover import Claim, trust_of
 from crawler.download.fault import Fault
 from crawler.download.values import FileProgress, FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.engine.gate import FrontierGate
+from crawler.engine.sums import SumsWatch
 from crawler.errors import StateError
 from crawler.fetch.outcome import Redirected
 from crawler.frontier.files import Files, place_of
@@ -71,6 +72,8 @@ class FileDesk:
         self._parts = parts
         self._downloads = downloads
         self.gate = gate
+        self.sums = SumsWatch()
+        """Told of all pages: files wait for the checksum files beside them."""
         self._places = asyncio.Semaphore(parts.options.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress: dict[int, FileProgress] = {}
@@ -109,6 +112,8 @@ class FileDesk:
     def own(self, task: asyncio.Task[None]) -> None:
         """Take note of the task that lives the life of a file, to be able to stop it."""
         self._tasks.add(task)
+        if self.is_full:
+            self.sums.hurry()  # from here on pages wait for files, so files must not wait for pages
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -126,6 +131,7 @@ class FileDesk:
 
     async def fetch(self, request: Request) -> FileEnded | Redirected | None:
         """Return what a file came to; None when it stays pending. Raises StateError when this machine is in trouble."""
+        await self.sums.wait_for(request.url)
         async with self._places:
             wanted = await self._wanted(request)
 
@@ -182,7 +188,7 @@ def _mirrors(listed: Download, url: str) -> tuple[str, ...]:
 
 def _moved(result: FileResult) -> Redirected | None:
     """Return the redirect that a download met and did not follow."""
-    if result.fault is not None or result.path is not None:
+    if result.fault is not Fault.REDIRECT:
         return None
     target = canonicalize(result.final_url)
     return None if target is None else Redirected(302, target, (), _now())

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, assert_never
 
 from crawler.engine.bodies import BodyStore
+from crawler.engine.limits import Limits
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
@@ -57,14 +58,14 @@ class Engine:
         self.stopping = False
         self.bugs = 0
         self._tasks: asyncio.TaskGroup
-        self._deadline: float | None = None
+        self._limits: Limits
 
     async def run(self) -> bool:
         """Crawl until nothing is pending (True) or until a limit or `stop` (False). Raises StateError, and any bug."""
         max_time = self._config.job.max_time
+        self._limits = Limits(self._config.job, self._store, self._clock)
         if max_time is None:
             return await self._run()
-        self._deadline = self._clock.now() + max_time
         timer = asyncio.get_running_loop().call_later(max_time, self._wake.set)
         try:
             return await self._run()
@@ -118,22 +119,29 @@ class Engine:
 
     def applied(self, applied: Applied) -> None:
         """Take what a group changed."""
+        if self.files is not None:
+            self.files.sums.saw(applied.new)
         for item in applied.items:
             match item:
                 case Recorded(request, processed):
                     self._open -= 1
                     self._parts.held.applied(request.id, processed)
-                    self._frontier.settled(request)
+                    self._settled(request)
                 case Redirect(request) | Failure(request):
                     self._open -= 1
-                    self._frontier.settled(request)
+                    self._settled(request)
                 case Skip(request) | FileEnded(request):
-                    self._frontier.settled(request)
+                    self._settled(request)
                 case Seeds():
                     self._expected -= 1
         self._parts.batcher.resume()
         self._frontier.add(applied.new, self._clock.now())
         self._wake.set()
+
+    def _settled(self, request: Request) -> None:
+        self._frontier.settled(request)
+        if self.files is not None:
+            self.files.sums.settled(request)
 
     def release(self, groups: list[Committed]) -> None:
         """Give back the memory that committed pages held."""
@@ -147,11 +155,13 @@ class Engine:
             held = True
             self._wake.clear()  # before looking at anything: what changes from here on ends the next sleep
             try:
-                if self.stopping or self._is_limited():
+                if self.stopping or self._limits.are_reached(self._unsettled_bytes):
                     return self._is_complete()
-                may_start = self._has_allowance()
+                may_start = self._limits.allow_page(self._open)
                 if not may_start and not (self._open or self._expected or self._open_files):
                     return self._is_complete()
+                if not may_start and self.files is not None:
+                    self.files.sums.hurry()
                 only_slots = not may_start or (self.files is not None and self.files.is_full)
                 match self._frontier.next(self._clock.now(), only_slots=only_slots):
                     case Request() as request:
@@ -202,21 +212,10 @@ class Engine:
         """Whether every URL has come to an end and none is on its way; may be so just when a limit is reached."""
         return self._frontier.pending == 0 and self._expected == 0
 
-    def _is_limited(self) -> bool:
-        job = self._config.job
-        counters = self._store.live_counters
-        over_time = self._deadline is not None and self._clock.now() >= self._deadline
-        files = 0 if self.files is None else self.files.unsettled_bytes
-        over_bytes = job.max_bytes is not None and counters["wire_bytes"] + files >= job.max_bytes
-        return over_time or over_bytes
-
-    def _has_allowance(self) -> bool:
-        """Whether another page may be asked for without going over `job.max_pages`."""
-        limit = self._config.job.max_pages
-        return limit is None or self._store.live_counters["done"] + self._open < limit
-
     def _refill(self, refill: Refill) -> None:
         def reply(rows: list[Row]) -> None:
+            if self.files is not None:
+                self.files.sums.saw(rows)
             self._frontier.refilled(refill.host, rows, refill.limit)
             self._wake.set()
 
@@ -275,6 +274,10 @@ class Engine:
     @property
     def _open_files(self) -> int:
         return 0 if self.files is None else self.files.open
+
+    @property
+    def _unsettled_bytes(self) -> int:
+        return 0 if self.files is None else self.files.unsettled_bytes
 
     def _start_file(self, request: Request) -> None:
         assert self.files is not None, "else nothing is a file"
