@@ -290,7 +290,7 @@ def test_the_summary_is_documented_and_adds_up(crawled: Path) -> None:
     summary = json.loads((crawled / "summary.json").read_text())
     assert list(summary) == first_column("summary")
     assert list(summary["run"]) == first_column("run")
-    assert summary["discovered"] == sum(summary[key] for key in ("done", "redirected", "failed", "skipped", "pending"))
+    assert summary["discovered"] == sum(summary[key] for key in ("done", "redirected", "failed", "skipped", "files", "pending"))
     assert summary["failed"] == len(lines(crawled / "errors.jsonl"))
     assert summary["skipped"] == len(lines(crawled / "skipped.jsonl"))
     assert summary["done"] + summary["redirected"] == len(lines(crawled / "pages.jsonl"))

@@ -170,7 +170,7 @@ def _agreeing(found: list[Digest]) -> list[Digest]:
 
 
 def _listed(url: str, text: bytes) -> Found:
-    """Return what a checksum file says of files in its folder and below; a bare digest is for whom it is named after."""
+    """Return what a checksum file says of files in its folder and below; a bare one is for its namesake."""
     found: Found = []
     for entry in entries(text, kind_of(url)):
         name = entry.name if entry.name is not None else _named_after(url)

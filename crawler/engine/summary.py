@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
@@ -27,20 +27,26 @@ class Summary:
     """Records of redirects."""
     failed: int
     skipped: int
+    files: int = 0
+    """Records of files, whatever became of them."""
     pending: int
     """URLs not yet fetched, those beyond the depth limit included."""
     failed_by_reason: Mapping[str, int]
     skipped_by_reason: Mapping[str, int]
+    files_by_status: Mapping[str, int] = field(default_factory=dict)
     duplicates: int
     wire_bytes: int
     body_bytes: int
+    file_bytes: int = 0
+    """Length of all files recorded."""
     retries: int
     run: Mapping[str, object]
     outputs: Mapping[str, str]
 
     def adds_up(self) -> bool:
         """Return whether every URL ever discovered is accounted for exactly once."""
-        return self.discovered == self.done + self.redirected + self.failed + self.skipped + self.pending
+        ended = self.done + self.redirected + self.failed + self.skipped + self.files
+        return self.discovered == ended + self.pending
 
 
 def by_reason(counters: Mapping[str, int], prefix: str) -> dict[str, int]:

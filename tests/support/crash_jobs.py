@@ -175,9 +175,9 @@ def check_state(job: Job) -> dict[str, int]:
         counters = Counter(dict(db.execute("SELECT name, value FROM counter")))
         outputs = {name: (length, lines) for name, length, lines in db.execute("SELECT * FROM output")}
         states = Counter(dict(db.execute("SELECT state, count(*) FROM url GROUP BY state")))
-    parts = ("done", "redirected", "failed", "skipped", "pending", "deferred")
+    parts = ("done", "redirected", "failed", "skipped", "files", "pending", "deferred")
     assert counters["discovered"] == sum(counters[name] for name in parts), counters
-    for name, state in (("pending", 0), ("done", 1), ("failed", 2), ("redirected", 4), ("deferred", 5)):
+    for name, state in (("pending", 0), ("done", 1), ("failed", 2), ("redirected", 4), ("deferred", 5), ("files", 6)):
         assert counters[name] == states[state], (name, counters, states)
     found = job.found({name: length for name, (length, _) in outputs.items()})
     assert found.pages.total() == counters["done"] + counters["redirected"] == outputs.get("pages", (0, 0))[1]
