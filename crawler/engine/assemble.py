@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from crawler.config import Config, Download
 from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
-from crawler.frontier.files import Files
 from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import Scope, ScopeRules
 from crawler.quarantine.case import Case
@@ -19,6 +19,9 @@ from pipelines.page import Page
 from pipelines.spec import PipelineSpec
 from pipelines.stages.options import StageOptions
 from pipelines.url import CanonicalUrl, host_of
+
+if TYPE_CHECKING:
+    from crawler.frontier.files import Files
 
 FAST_INTERVAL = 1.0  # seconds between two commits with durability = "fast"
 
@@ -145,6 +148,8 @@ def files(config: Config, listed: Mapping[str, Download]) -> Files | None:
     """Return the rule that says which URLs are files; None where nothing is."""
     if not config.has_files:
         return None
+    from crawler.frontier.files import Files
+
     return Files(config.downloads.patterns, config.downloads.content_types, listed)
 
 

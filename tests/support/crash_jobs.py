@@ -24,7 +24,7 @@ from crawler.demo.site import Demo
 from tests.support.politeness import Fault, Violation, robots_of, violations
 
 ROOT = Path(__file__).parents[2]
-OUTPUTS = ("pages", "errors", "skipped")
+OUTPUTS = ("pages", "errors", "skipped", "files")
 COMPLETE, LIMIT = 0, 4
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -64,10 +64,13 @@ class Found:
     pages: Counter[tuple[str, int, str | None, str | None]] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    files: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
 
     def lines_by_url(self) -> Counter[str]:
         """Return in how many lines each URL is, over all outputs."""
-        return Counter(key[0] for part in (self.pages, self.errors, self.skipped) for key in part.elements())
+        return Counter(
+            key[0] for part in (self.pages, self.errors, self.skipped, self.files) for key in part.elements()
+        )
 
 
 class Job:
@@ -132,6 +135,8 @@ class Job:
         for name, counter in (("errors", found.errors), ("skipped", found.skipped)):
             for record in self._lines(name, lengths):
                 counter[record["url"], record["reason"]] += 1
+        for record in self._lines("files", lengths):
+            found.files[record["url"], record["status"], record["digests"].get("sha256")] += 1
         return found
 
     def _lines(self, name: str, lengths: Mapping[str, int] | None) -> Iterator[dict[str, Any]]:
@@ -183,6 +188,7 @@ def check_state(job: Job) -> dict[str, int]:
     assert found.pages.total() == counters["done"] + counters["redirected"] == outputs.get("pages", (0, 0))[1]
     assert found.errors.total() == counters["failed"] == outputs.get("errors", (0, 0))[1]
     assert found.skipped.total() == counters["skipped"] == outputs.get("skipped", (0, 0))[1]
+    assert found.files.total() == counters["files"] == outputs.get("files", (0, 0))[1]
     assert_no_duplicates(found)
     return dict(counters)
 
