@@ -62,6 +62,13 @@ class Run:
         self._position = self.at = start + len(mine)
         return Slot(start, mine)
 
+    def skip(self, data: bytes, size: int) -> None:
+        """Leave out the first `size` bytes of `data`, which is all that was taken: somebody else has them."""
+        if size:
+            self.first += size
+            self.lead = None
+            self.crc = zlib.crc32(memoryview(data)[size:])
+
     @property
     def is_full(self) -> bool:
         """Whether everything that counts is there."""
