@@ -15,12 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from crawler.download.fault import Fault
+
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 SYNC_THREADS = 8
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Disk:
@@ -146,7 +148,7 @@ class Disk:
             if self.make_folder(path):
                 self.sync_folder(path.parent)
 
-    def write_all(self, fd: int, data: bytes, offset: int) -> None:
+    def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, however small the portions the kernel takes (D79)."""
         rest = memoryview(data)
         while rest:
@@ -194,11 +196,11 @@ DISK: Final = Disk()
 """The real one."""
 
 
-def fault_of(error: OSError) -> str:
-    """Return the name of the `Fault` that a disk's trouble is: `no_space`, `exists` or `disk`."""
+def fault_of(error: OSError) -> Fault:
+    """Return what a disk's trouble is for a download: NO_SPACE, EXISTS or DISK."""
     if error.errno in _FULL:
-        return "no_space"
-    return "exists" if error.errno == errno.EEXIST else "disk"
+        return Fault.NO_SPACE
+    return Fault.EXISTS if error.errno == errno.EEXIST else Fault.DISK
 
 
 def _libc() -> ctypes.CDLL:

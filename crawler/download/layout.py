@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from crawler.download.disk import DISK, Disk
 from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
 
 ROOM = ".crawlmill"
 MAX_KEY_BYTES = 200
@@ -95,7 +96,7 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
     pure = PurePosixPath(path)
     parts = pure.parts
     if not parts or pure.is_absolute() or ".." in parts or parts[0] == ROOM or "\0" in str(pure):
-        raise DownloadError("name_unsafe", f"{path}: expected a path inside {root}, and not in its {ROOM}")
+        raise DownloadError(Fault.NAME_UNSAFE, f"{path}: expected a path inside {root}, and not in its {ROOM}")
     room = root / ROOM
     key = key_of(str(pure))
     return Places(
@@ -134,11 +135,11 @@ def prepare_target(places: Places, disk: Disk = DISK) -> None:
     above_target = os.stat(places.root) if folder == places.root else disk.lstat(folder)  # noqa: PTH116
     if home is not None and above_target is not None and home.st_dev != above_target.st_dev:
         raise DownloadError(
-            "disk", f"{folder} is on another file system than {places.parts}: no file can move there in one step"
+            Fault.DISK, f"{folder} is on another file system than {places.parts}: no file can move there in one step"
         )
     found = disk.lstat(places.target)
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise DownloadError("exists", f"{places.target} is {kind_of(found)}, not a file")
+        raise DownloadError(Fault.EXISTS, f"{places.target} is {kind_of(found)}, not a file")
 
 
 def kind_of(found: os.stat_result) -> str:
@@ -154,4 +155,4 @@ def _check_folder(folder: Path, disk: Disk) -> None:
     found = disk.lstat(folder)
     if found is None or not stat.S_ISDIR(found.st_mode):
         what = "gone" if found is None else kind_of(found)
-        raise DownloadError("name_unsafe", f"{folder} is {what}, not a folder")
+        raise DownloadError(Fault.NAME_UNSAFE, f"{folder} is {what}, not a folder")
