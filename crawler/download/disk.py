@@ -28,6 +28,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Disk:
     """What a download asks of a file system. Every method raises OSError as the kernel reports it."""
 
+    def __init__(self) -> None:
+        self._durable_folders: set[Path] = set()
+
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
         """Open a file, never through a symbolic link, and not for children."""
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -141,12 +144,20 @@ class Disk:
 
     # What is built from the above.
 
+    def make_durable_folder(self, path: Path, mode: int = 0o777) -> None:
+        """Make a folder, if it is not there, that a power loss cannot take away.
+
+        One that is there may have been made by a process that was killed before it synced, so it is synced, too, once.
+        """
+        if self.make_folder(path, mode) or path not in self._durable_folders:
+            self.sync_folder(path.parent)
+            self._durable_folders.add(path)
+
     def make_folders(self, path: Path) -> None:
-        """Make a folder and those above it, durably."""
-        if self.lstat(path) is None and path.parent != path:
+        """Make a folder that is not there, and those above it, so that a power loss cannot take them away."""
+        if self.lstat(path) is None:
             self.make_folders(path.parent)
-            if self.make_folder(path):
-                self.sync_folder(path.parent)
+            self.make_durable_folder(path)
 
     def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, however small the portions the kernel takes (D79)."""

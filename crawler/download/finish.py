@@ -241,11 +241,19 @@ def recover(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     data = disk.read_all(places.journal, MAX_JOURNAL_BYTES)
     header = read(data).header if data is not None else None
     part = header.part if header is not None and places.is_part(header.part) else None
-    if part is None or disk.lstat(places.parts / part) is None:
+    if part is None or not _is_unfinished(places, part, disk):
         disk.unlink(places.journal)
         part = None
     remove_scraps(places, keep=part, disk=disk)
     return receipt
+
+
+def _is_unfinished(places: Places, part: str, disk: Disk) -> bool:
+    """Tell whether a temporary file is there and is not the target's second name, left by a rename in two steps."""
+    there, target = disk.lstat(places.parts / part), disk.lstat(places.target)
+    if there is None:
+        return False
+    return target is None or (there.st_dev, there.st_ino) != (target.st_dev, target.st_ino)
 
 
 def _recover_pending(places: Places, disk: Disk) -> Receipt | None:
@@ -257,10 +265,6 @@ def _recover_pending(places: Places, disk: Disk) -> Receipt | None:
     if isinstance(waiting, str) or target is None or not _is_of(waiting, target):
         disk.unlink(places.pending)  # torn, or the file never got its name: the journal knows how to go on
         return None
-    for name in disk.names(places.parts):  # a rename in two steps that was killed between them
-        there = disk.lstat(places.parts / name) if places.is_part(name) else None
-        if there is not None and (there.st_dev, there.st_ino) == (target.st_dev, target.st_ino):
-            disk.unlink(places.parts / name)
     disk.sync_folder(places.target.parent)
     disk.rename(places.pending, places.receipt)
     disk.sync_folder(places.receipt.parent)

@@ -144,13 +144,9 @@ class JournalFile:
             data, proof = records.begin(header)
             log = disk.open(scrap, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             disk.write_all(log, data, 0)
-            if durable:
-                disk.fsync(fd)
-                disk.fsync(log)
-                disk.sync_folder(places.parts)  # the part has its name before a journal speaks of it
             disk.rename(scrap, places.journal)
             if durable:
-                disk.sync_folder(places.parts)
+                disk.sync_folder(places.parts)  # both names; what is in the files the first commit syncs
         except BaseException:
             for made in (fd, log):
                 if made >= 0:

@@ -107,16 +107,15 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
 
 def prepare(root: Path, disk: Disk = DISK) -> None:
     """Make the root and its room, if they are not there. Raises DownloadError, OSError."""
-    if disk.lstat(root) is None:
-        disk.make_folders(root)
+    disk.make_folders(root.parent)
+    try:
+        disk.make_durable_folder(root)
+    except PermissionError:
+        _check_folder(root.resolve(), disk)  # it is there, in a folder that we may pass through but not read
     room = root / ROOM
-    made = disk.make_folder(room, 0o700)
     for folder in (room, room / "parts", room / "receipts", room / "locks"):
-        made |= folder != room and disk.make_folder(folder, 0o700)
+        disk.make_durable_folder(folder, 0o700)
         _check_folder(folder, disk)
-    if made:
-        disk.sync_folder(room)
-        disk.sync_folder(root)
 
 
 def prepare_target(places: Places, disk: Disk = DISK) -> None:
@@ -128,9 +127,8 @@ def prepare_target(places: Places, disk: Disk = DISK) -> None:
     home = disk.lstat(places.parts)
     folder = places.root
     for name in PurePosixPath(places.path).parts[:-1]:
-        above, folder = folder, folder / name
-        if disk.make_folder(folder):
-            disk.sync_folder(above)
+        folder = folder / name
+        disk.make_durable_folder(folder)
         _check_folder(folder, disk)
     above_target = os.stat(places.root) if folder == places.root else disk.lstat(folder)  # noqa: PTH116
     if home is not None and above_target is not None and home.st_dev != above_target.st_dev:

@@ -70,8 +70,9 @@ def main(args: argparse.Namespace, say: Say, tell: Say, opens: Opens | None = No
         tell(f"crawl verify: {exc}")
         return ExitCode.USAGE
     verifying = _Verifying(root, todo, say, (lambda _: None) if args.quiet else tell)
+    repairing = (opens or _downloader) if args.repair else None
     with asyncio.Runner() as runner:
-        return runner.run(_stoppable(verifying.run(args.processes, (opens or _downloader) if args.repair else None), tell))
+        return runner.run(_stoppable(verifying.run(args.processes, repairing), tell))
 
 
 def _downloader(root: Path) -> AbstractAsyncContextManager[Repairs]:

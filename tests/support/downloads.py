@@ -98,9 +98,7 @@ def fetch(
         journal.remove()
         journal, claimed = None, ()
     if journal is None:
-        journal = JournalFile.create(
-            places, url=URL, size=len(data), identity=identity, disk=disk, durable=durable
-        )
+        journal = JournalFile.create(places, url=URL, size=len(data), identity=identity, disk=disk, durable=durable)
     believed(claimed)
     pieces = recheck(journal.part, claimed, disk=disk)
     todo = _missing(len(data), pieces, piece)

@@ -50,6 +50,7 @@ class FakeDisk(Disk):
     """A `Disk` of its own. Every call that changes something is a step; steps can be made to fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.steps = 0
         self.log: list[str] = []
         self.power_fails_at: int | None = None
@@ -61,7 +62,7 @@ class FakeDisk(Disk):
         self._now = 1
         self._inodes: dict[int, _Inode] = {1: _Inode(1, stat.S_IFDIR | 0o755, 0)}
         self._names: dict[Path, int] = {Path("/"): 1}
-        self._durable: dict[Path, int] = {Path("/"): 1}
+        self._certain: dict[Path, int] = {Path("/"): 1}
         self._changes: list[_Change] = []
         self._open: dict[int, int] = {}
         self._next_fd = 100
@@ -74,12 +75,20 @@ class FakeDisk(Disk):
         found = {str(path): self._inodes[number] for path, number in self._names.items()}
         return {path: bytes(inode.data) for path, inode in found.items() if stat.S_ISREG(inode.mode)}
 
+    def after_kill(self) -> FakeDisk:
+        """Return the disk as the next process finds it: all that was done is there, synced or not."""
+        self._is_dead = False
+        self.power_fails_at = None
+        self._open.clear()
+        self._durable_folders.clear()
+        return self
+
     def after_power_loss(self, chance: random.Random) -> FakeDisk:
         """Return the disk as it may be found when the power is back."""
         found = FakeDisk()
         found.can_rename_new = self.can_rename_new
         found._now = self._now + 1
-        names = dict(self._durable)
+        names = dict(self._certain)
         for change in self._changes:
             if chance.random() < 0.5:
                 _apply(names, change.names)
@@ -90,7 +99,7 @@ class FakeDisk(Disk):
             inode.durable = bytearray(inode.data)
             found._inodes[number] = inode
         found._names = {path: number for path, number in names.items() if _has_folders(path, names)}
-        found._durable = dict(found._names)
+        found._certain = dict(found._names)
         return found
 
     # What a download asks.
@@ -172,7 +181,7 @@ class FakeDisk(Disk):
         kept = []
         for change in self._changes:
             if change.folder == path:
-                _apply(self._durable, change.names)
+                _apply(self._certain, change.names)
             else:
                 kept.append(change)
         self._changes = kept

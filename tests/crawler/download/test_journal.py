@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -86,7 +87,7 @@ def test_d88_records_of_another_journal_do_not_fit() -> None:
 
 def test_d88_a_record_that_is_missing_or_moved_ends_the_journal() -> None:
     ends = [len(written(*PIECES[:count])) for count in range(len(PIECES) + 1)]
-    first, second, third = (WHOLE[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    first, second, third = (WHOLE[start:end] for start, end in pairwise(ends))
     head = WHOLE[: ends[0]]
     assert read(head + second + third).pieces == ()
     assert read(head + first + third).pieces == PIECES[:1]
@@ -123,8 +124,9 @@ def test_pieces_may_lie_anywhere_while_the_size_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"size": -1}, {"size": 1.5}, {"size": True}, {"size": 1 << 63}, {"url": ""}, {"url": 7}, {"part": "../x"}, {"part": ".."},
-     {"identity": []}, {"identity": {"a": [1]}}, {"identity": {"a": 1.5}}, {"options": None}, {"path": None}],
+    [{"size": -1}, {"size": 1.5}, {"size": True}, {"size": 1 << 63}, {"url": ""}, {"url": 7}, {"part": "../x"},
+     {"part": ".."}, {"identity": []}, {"identity": {"a": [1]}}, {"identity": {"a": 1.5}}, {"options": None},
+     {"path": None}],
 )  # fmt: skip
 def test_a_header_that_says_nothing_usable(change: dict[str, object]) -> None:
     """Proved bytes may still come from a program with other ideas."""
@@ -176,7 +178,12 @@ def test_a_later_record_takes_the_place_of_what_it_overlaps(steps: list[tuple[tu
     assert found.pieces == tuple(sorted(model))
 
 
-@given(st.lists(st.builds(Piece, st.integers(0, 99), st.integers(100, 1 << 40), st.integers(0, 0xFFFFFFFF),
-                          st.none() | st.integers(0, 0xFFFFFFFF), st.none() | st.integers(0, 0xFFFFFFFF)), max_size=5))  # fmt: skip
+CHECKSUMS = st.integers(0, 0xFFFFFFFF)
+OVERLAPPING = st.builds(
+    Piece, st.integers(0, 99), st.integers(100, 1 << 40), CHECKSUMS, st.none() | CHECKSUMS, st.none() | CHECKSUMS
+)
+
+
+@given(st.lists(OVERLAPPING, max_size=5))
 def test_the_last_of_overlapping_pieces_comes_back_as_it_was(pieces: list[Piece]) -> None:
     assert read(written(*pieces)).pieces == tuple(pieces[-1:])
