@@ -111,7 +111,8 @@ def prepare(root: Path, disk: Disk = DISK) -> None:
     try:
         disk.make_durable_folder(root)
     except PermissionError:
-        _check_folder(root.resolve(), disk)  # it is there, in a folder that we may pass through but not read
+        if disk.lstat(root) is None:
+            raise  # else it is in a folder that we may pass through but not read, let alone sync
     room = root / ROOM
     for folder in (room, room / "parts", room / "receipts", room / "locks"):
         disk.make_durable_folder(folder, 0o700)
