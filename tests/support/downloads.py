@@ -44,9 +44,12 @@ def opened(root: Path, path: str = "data/set.bin", disk: Disk = DISK) -> Places:
     return places
 
 
-def receipt_of(places: Places, data: bytes, size: int = 1024, **values: object) -> Receipt:
-    """Return a receipt of verified bytes, with pieces of `size`."""
-    starts = range(0, len(data), size)
+PIECE = 1024
+
+
+def receipt_of(places: Places, data: bytes, **values: object) -> Receipt:
+    """Return a receipt of verified bytes, with pieces of `PIECE`."""
+    starts = range(0, len(data), PIECE)
     given = {
         "url": URL,
         "path": places.path,
@@ -55,7 +58,7 @@ def receipt_of(places: Places, data: bytes, size: int = 1024, **values: object) 
         "status": "verified",
         "verified_by": {"algorithm": "sha256", "value": sha256(data), "source": "config", "trust": "configured"},
         "identity": IDENTITY,
-        "pieces": tuple(tuple(piece_of(data, at, min(at + size, len(data)))[:3]) for at in starts),
+        "pieces": tuple(tuple(piece_of(data, at, min(at + PIECE, len(data)))[:3]) for at in starts),
     }
     return Receipt(**{**given, **values})  # type: ignore[arg-type]  # a test's own words
 

@@ -226,7 +226,7 @@ def test_what_stands_there(tmp_path: Path) -> None:
 
 
 CLAIM = {"algorithm": "sha256", "value": "0", "source": "", "trust": ""}
-RANKS = {
+RANKS: dict[str, dict[str, object]] = {
     "unverified": {"status": "unverified", "verified_by": None},
     "other_origin": {"verified_by": {**CLAIM, "trust": "other_origin"}},
     "same_origin": {"verified_by": {**CLAIM, "trust": "same_origin"}},
@@ -238,7 +238,7 @@ RANKS = {
 @pytest.mark.parametrize("new", RANKS)
 @pytest.mark.parametrize("may", [True, False], ids=["may", "may not"])
 def test_a_verified_file_gives_way_to_no_worse_one(tmp_path: Path, old: str, new: str, may: bool) -> None:
-    places = downloaded(tmp_path, DATA, **RANKS[old])
+    places = downloaded(tmp_path, DATA, "data/set.bin", **RANKS[old])
     item, journal = ready(places, OTHER, **RANKS[new])
     order = list(RANKS)
     if may and new != "unverified" and order.index(new) >= order.index(old):
