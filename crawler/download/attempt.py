@@ -15,7 +15,7 @@ from crawler.download.fault import Fault
 from crawler.download.fields import Fields
 from crawler.download.identity import Identity
 from crawler.download.limiter import Limiter
-from crawler.download.run import Run
+from crawler.download.landing import Landing
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
 from crawler.fetch.fetcher import utc_now
 from crawler.fetch.head import REDIRECTS, retry_after
@@ -74,7 +74,7 @@ class Attempt:
         self._open_file = open_file
         self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._run: Run | None = None
+        self._run: Landing | None = None
         self._path = order.path
         self._small = order.small
         self._told = self._told_at = 0.0
@@ -201,7 +201,7 @@ class Attempt:
         mine = end if order.end == END_UNKNOWN else min(end, order.end)
         can_be_small = first == order.first == 0 and end == identity.size and end <= SMALL_BYTES
         is_small = await self._opened(answer, mine, identity, is_part=True, can_be_small=can_be_small)
-        run = self._run = Run(order.first, mine, first)
+        run = self._run = Landing(order.first, mine, first)
         if self._cut is not None:  # asked for while this waited
             run.end = min(mine, max(self._cut, run.at))
         await self._receive(answer, run, promised=end - first, is_small=is_small)
@@ -212,7 +212,7 @@ class Attempt:
             raise Trouble(Fault.RANGE_IGNORED, "the whole file instead of a part")
         can_be_small = length is not None and length <= SMALL_BYTES
         is_small = await self._opened(answer, length, identity, is_part=False, can_be_small=can_be_small)
-        run = self._run = Run(0, length, 0)
+        run = self._run = Landing(0, length, 0)
         await self._receive(answer, run, promised=length, is_small=is_small)
 
     async def _at_end(self, answer: Answer, total: int | None) -> None:
@@ -221,7 +221,7 @@ class Attempt:
         if self.order.first or total:
             raise Trouble(Fault.CHANGED, f"nothing is left at byte {self.order.first} of {total}")
         is_small = await self._opened(answer, 0, Identity(0), is_part=False, can_be_small=True)
-        self._run = Run(0, 0, 0)
+        self._run = Landing(0, 0, 0)
         if is_small:
             self._store(answer)
 
@@ -253,7 +253,7 @@ class Attempt:
         self._path = word.path
         return False
 
-    async def _receive(self, answer: Answer, run: Run, *, promised: int | None, is_small: bool) -> None:
+    async def _receive(self, answer: Answer, run: Landing, *, promised: int | None, is_small: bool) -> None:
         """Put the body where it belongs, and hold it against what its head promised."""
         keep = is_small or self.order.is_held
         fd = -1 if keep else self._open_file(self.order.file, self._path)
@@ -281,7 +281,7 @@ class Attempt:
         elif is_small:
             self._store(answer)
 
-    def _report(self, run: Run) -> None:
+    def _report(self, run: Landing) -> None:
         now = self._loop.time()
         if run.at - self._told >= TELL_BYTES or now - self._told_at >= TELL_SECONDS:
             self._told, self._told_at = run.at, now
@@ -295,7 +295,7 @@ class Attempt:
             wait -= NAP_SECONDS
             answer.touch()
 
-    async def _write_held(self, run: Run) -> None:
+    async def _write_held(self, run: Landing) -> None:
         """Write what was kept, if it is still wanted: nobody else works on these bytes by then."""
         data = b"".join(self._kept)
         self._decided = self._loop.create_future()
