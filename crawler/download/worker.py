@@ -143,7 +143,7 @@ class _Line(asyncio.Protocol):
             self.tell(Ended(number, "interrupted", "stopped", 0, None, "", -1, 0, {}))
 
     def _begin(self, coroutine: asyncio._CoroutineLike[None]) -> None:
-        task = self._loop.create_task(coroutine)  # type: ignore[arg-type]  # create_task takes what _CoroutineLike is
+        task = self._loop.create_task(coroutine)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
