@@ -15,8 +15,8 @@ from crawler.download.fault import Fault
 from crawler.download.fields import Fields
 from crawler.download.identity import Identity
 from crawler.download.limiter import Limiter
-from crawler.download.run import Run
-from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Head, Held, Landed, Progress, Report
+from crawler.download.landing import Landing
+from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
 from crawler.fetch.fetcher import utc_now
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
@@ -74,15 +74,17 @@ class Attempt:
         self._open_file = open_file
         self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._run: Run | None = None
+        self._run: Landing | None = None
         self._path = order.path
+        self._small = order.small
         self._told = self._told_at = 0.0
         self._cut: int | None = None
         self._received = 0
         self._status = 0
         self._digests: dict[str, str] = {}
         self._kept: list[bytes] = []
-        self._asked: asyncio.Future[str | bool] | None = None
+        self._go: asyncio.Future[Go] | None = None
+        self._decided: asyncio.Future[Write] | None = None
         self._is_good = True
         """Whether what was written may count; not when the answer turned out to be a lie."""
 
@@ -99,10 +101,15 @@ class Attempt:
             run.end = end
         return run.end
 
-    def answer(self, word: str | bool) -> None:
-        """Give what the attempt waits for: a path for `Head`, yes or no for `Held`."""
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_result(word)
+    def go(self, word: Go) -> None:
+        """Say where the body belongs that `Head` told of."""
+        if self._go is not None and not self._go.done():
+            self._go.set_result(word)
+
+    def decide(self, word: Write) -> None:
+        """Say what is to become of the bytes that `Held` told of."""
+        if self._decided is not None and not self._decided.done():
+            self._decided.set_result(word)
 
     # -- the task
 
@@ -192,20 +199,20 @@ class Attempt:
         if first > order.first:
             raise Trouble(Fault.RANGE_WRONG, f"asked for byte {order.first}, got a part from {first}")
         mine = end if order.end == END_UNKNOWN else min(end, order.end)
-        if self._cut is not None:
-            mine = min(mine, self._cut)
-        is_small = bool(order.small) and first == 0 and end == identity.size and end <= SMALL_BYTES
-        await self._opened(answer, mine, identity, is_part=True, is_small=is_small)
-        run = self._run = Run(order.first, mine, first)
+        can_be_small = first == order.first == 0 and end == identity.size and end <= SMALL_BYTES
+        is_small = await self._opened(answer, mine, identity, is_part=True, can_be_small=can_be_small)
+        run = self._run = Landing(order.first, mine, first)
+        if self._cut is not None:  # asked for while this waited
+            run.end = min(mine, max(self._cut, run.at))
         await self._receive(answer, run, promised=end - first, is_small=is_small)
 
     async def _whole(self, answer: Answer, length: int | None, identity: Identity) -> None:
         order = self.order
         if order.first or order.lead:
             raise Trouble(Fault.RANGE_IGNORED, "the whole file instead of a part")
-        is_small = bool(order.small) and length is not None and length <= SMALL_BYTES
-        await self._opened(answer, length, identity, is_part=False, is_small=is_small)
-        run = self._run = Run(0, length, 0)
+        can_be_small = length is not None and length <= SMALL_BYTES
+        is_small = await self._opened(answer, length, identity, is_part=False, can_be_small=can_be_small)
+        run = self._run = Landing(0, length, 0)
         await self._receive(answer, run, promised=length, is_small=is_small)
 
     async def _at_end(self, answer: Answer, total: int | None) -> None:
@@ -213,26 +220,40 @@ class Attempt:
         await answer.discard()
         if self.order.first or total:
             raise Trouble(Fault.CHANGED, f"nothing is left at byte {self.order.first} of {total}")
-        is_small = bool(self.order.small)
-        await self._opened(answer, 0, Identity(0), is_part=False, is_small=is_small)
-        self._run = Run(0, 0, 0)
+        is_small = await self._opened(answer, 0, Identity(0), is_part=False, can_be_small=True)
+        self._run = Landing(0, 0, 0)
         if is_small:
-            await self._store(answer)
+            self._store(answer)
 
     async def _opened(
-        self, answer: Answer, end: int | None, identity: Identity, *, is_part: bool, is_small: bool
-    ) -> None:
-        """Tell of the first answer for a file, and wait for the place of its bytes."""
-        if self._path:
-            return
+        self, answer: Answer, end: int | None, identity: Identity, *, is_part: bool, can_be_small: bool
+    ) -> bool:
+        """Tell of the answer; for the first one of a file wait for the place of its bytes. Return whether it is small."""
         end_told = END_UNKNOWN if end is None else end
-        self._asked = None if is_small else self._loop.create_future()
-        self._tell(Head(self.order.id, answer.status, answer.fields, 0, end_told, is_part, tuple(identity), is_small))
-        if self._asked is not None:
-            self._path = str(await self._asked)
-            answer.touch()
+        head = Head(
+            self.order.id,
+            answer.status,
+            answer.fields,
+            self.order.first,
+            end_told,
+            is_part,
+            tuple(identity),
+            can_be_small,
+        )
+        if self._path or (self._small and can_be_small):
+            self._tell(head)
+            return not self._path
+        self._go = self._loop.create_future()
+        self._tell(head)
+        word = await self._go
+        answer.touch()
+        if word.is_small:
+            self._small = word.path
+            return True
+        self._path = word.path
+        return False
 
-    async def _receive(self, answer: Answer, run: Run, *, promised: int | None, is_small: bool) -> None:
+    async def _receive(self, answer: Answer, run: Landing, *, promised: int | None, is_small: bool) -> None:
         """Put the body where it belongs, and hold it against what its head promised."""
         keep = is_small or self.order.is_held
         fd = -1 if keep else self._open_file(self.order.file, self._path)
@@ -258,9 +279,9 @@ class Attempt:
         if self.order.is_held:
             await self._write_held(run)
         elif is_small:
-            await self._store(answer)
+            self._store(answer)
 
-    def _report(self, run: Run) -> None:
+    def _report(self, run: Landing) -> None:
         now = self._loop.time()
         if run.at - self._told >= TELL_BYTES or now - self._told_at >= TELL_SECONDS:
             self._told, self._told_at = run.at, now
@@ -274,18 +295,25 @@ class Attempt:
             wait -= NAP_SECONDS
             answer.touch()
 
-    async def _write_held(self, run: Run) -> None:
+    async def _write_held(self, run: Landing) -> None:
         """Write what was kept, if it is still wanted: nobody else works on these bytes by then."""
-        self._asked = self._loop.create_future()
+        data = b"".join(self._kept)
+        self._decided = self._loop.create_future()
         self._tell(Held(self.order.id))
-        is_wanted = await self._asked
-        kept, self._kept = self._kept, []
-        if not is_wanted:
+        word = await self._decided
+        self._kept = []
+        if not word.is_wanted:
             self._is_good = False
             return
-        _write(self._open_file(self.order.file, self._path), b"".join(kept), run.first)
+        fd = self._open_file(self.order.file, self._path)
+        known = min(max(0, word.first - run.first), len(data))
+        if known and os.pread(fd, known, run.first) != data[:known]:
+            self._is_good = False
+            raise Trouble(Fault.SEAM_MISMATCH, "the same bytes were fetched twice and differ")
+        run.skip(data, known)
+        _write(fd, memoryview(data)[known:], run.first)
 
-    async def _store(self, answer: Answer) -> None:
+    def _store(self, answer: Answer) -> None:
         """Hash a small file and write it to a new file of its own."""
         data = b"".join(self._kept)
         self._kept = []
@@ -297,7 +325,7 @@ class Attempt:
                 raise Trouble(Fault.INTERNAL, str(error)) from error
             hasher.update(data)
             self._digests[name] = hasher.digest().hex()
-        fd = os.open(self.order.small, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        fd = os.open(self._small, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             _write(fd, data, 0)
         finally:

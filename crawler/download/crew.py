@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from crawler.download.fault import Fault
 from crawler.download.terms import Terms, work
@@ -62,9 +62,13 @@ class Running:
         try:
             return await asyncio.shield(self.ended)
         except asyncio.CancelledError:
-            self.send(Stop(self.id))
-            await asyncio.wait([self.ended], timeout=STOP_SECONDS)
+            await self.stop()
             raise
+
+    async def stop(self) -> None:
+        """Stop it, and wait until it has stopped: for a few seconds, since a worker may hang in a disk."""
+        self.send(Stop(self.id))
+        await asyncio.wait([self.ended], timeout=STOP_SECONDS)
 
 
 class Hand(asyncio.Protocol):
@@ -87,16 +91,13 @@ class Hand(asyncio.Protocol):
         return len(self.running) + 4 * len(self.hashing)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._crew.lost(self)
         for running in list(self.running.values()):
-            self._end(
-                Ended(running.id, Fault.WORKER_LOST, "the worker process died", 0, None, "", END_UNKNOWN, 0, {})
-            )
+            self._end(Ended(running.id, Fault.WORKER_LOST, "the worker process died", 0, None, "", END_UNKNOWN, 0, {}))
         hashing, self.hashing = self.hashing, {}
         for file, tell in hashing.items():
             tell(Hashed(file, 0, {}, Fault.WORKER_LOST, "the worker process died"))

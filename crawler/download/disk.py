@@ -15,16 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from crawler.download.fault import Fault
+
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 SYNC_THREADS = 8
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Disk:
     """What a download asks of a file system. Every method raises OSError as the kernel reports it."""
+
+    def __init__(self) -> None:
+        self._durable_folders: set[Path] = set()
 
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
         """Open a file, never through a symbolic link, and not for children."""
@@ -139,14 +144,22 @@ class Disk:
 
     # What is built from the above.
 
-    def make_folders(self, path: Path) -> None:
-        """Make a folder and those above it, durably."""
-        if self.lstat(path) is None and path.parent != path:
-            self.make_folders(path.parent)
-            if self.make_folder(path):
-                self.sync_folder(path.parent)
+    def make_durable_folder(self, path: Path, mode: int = 0o777) -> None:
+        """Make a folder, if it is not there, that a power loss cannot take away.
 
-    def write_all(self, fd: int, data: bytes, offset: int) -> None:
+        One that is there may have been made by a process that was killed before it synced, so it is synced, too, once.
+        """
+        if self.make_folder(path, mode) or path not in self._durable_folders:
+            self.sync_folder(path.parent)
+            self._durable_folders.add(path)
+
+    def make_folders(self, path: Path) -> None:
+        """Make a folder that is not there, and those above it, so that a power loss cannot take them away."""
+        if self.lstat(path) is None:
+            self.make_folders(path.parent)
+            self.make_durable_folder(path)
+
+    def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, however small the portions the kernel takes (D79)."""
         rest = memoryview(data)
         while rest:
@@ -194,11 +207,11 @@ DISK: Final = Disk()
 """The real one."""
 
 
-def fault_of(error: OSError) -> str:
-    """Return the name of the `Fault` that a disk's trouble is: `no_space`, `exists` or `disk`."""
+def fault_of(error: OSError) -> Fault:
+    """Return what a disk's trouble is for a download: NO_SPACE, EXISTS or DISK."""
     if error.errno in _FULL:
-        return "no_space"
-    return "exists" if error.errno == errno.EEXIST else "disk"
+        return Fault.NO_SPACE
+    return Fault.EXISTS if error.errno == errno.EEXIST else Fault.DISK
 
 
 def _libc() -> ctypes.CDLL:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Self
 
 from crawler.download.disk import fault_of
+from crawler.download.fault import Fault
 
 
 class DownloadError(Exception):
-    """A download cannot go on. `fault` is the value of a `crawler.download.fault.Fault`; `str()` tells a person why."""
+    """A download cannot go on. `str()` tells a person why."""
 
-    def __init__(self, fault: str, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str) -> None:
         self.fault = fault
         self.detail = detail
         super().__init__(fault, detail)

@@ -13,6 +13,7 @@ the receipt that waits is put into its place. A receipt never speaks of a file t
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,13 @@ from typing import NamedTuple
 
 from crawler.download.disk import DISK, Disk
 from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
 from crawler.download.journal import read
 from crawler.download.journal_file import MAX_JOURNAL_BYTES, JournalFile, remove_scraps
 from crawler.download.layout import Places, kind_of
 from crawler.download.receipt import Receipt, encode, load
+
+_log = logging.getLogger(__name__)
 
 
 class Stamp(NamedTuple):
@@ -54,7 +58,7 @@ class Ready(NamedTuple):
     fd: int
     """Of that file; stays the caller's."""
     receipt: Receipt
-    expected: Mapping[str, str] = {}  # noqa: RUF012  # a default that nobody can change: NamedTuples are read
+    expected: Mapping[str, str] = {}  # a default that nobody can change: NamedTuples are read
     """Digests that decide, by algorithm, in hexadecimal: what the strongest claim says. Empty if there is none."""
     stamp: Stamp | None = None
     """Taken after the last write and before the last bytes were hashed: a write by anybody since is noticed (D84)."""
@@ -112,7 +116,6 @@ class _Step:
         self.journal = journal
         self.error: DownloadError | None = None
         self.pending_fd = -1
-        self.leftover: OSError | None = None
         self._receipt = ready.receipt
         self._disk = disk
         self._has_pending = False
@@ -146,14 +149,14 @@ class _Step:
         """Compare what is there with what must be."""
         ready, places = self.ready, self.ready.places
         if self.journal is not None and self.journal.is_broken:
-            raise DownloadError("disk", f"{ready.part}: a sync of it failed: nobody knows what is on disk")
+            raise DownloadError(Fault.DISK, f"{ready.part}: a sync of it failed: nobody knows what is on disk")
         found = self._disk.fstat(ready.fd)
         if found.st_size != ready.receipt.size:
-            raise DownloadError("size_mismatch", f"{places.path}: {found.st_size} bytes, not {ready.receipt.size}")
+            raise DownloadError(Fault.SIZE_MISMATCH, f"{places.path}: {found.st_size} bytes, not {ready.receipt.size}")
         for algorithm, value in ready.expected.items():
             got = ready.receipt.digests.get(algorithm)
             if got is None or got.lower() != value.lower():
-                raise DownloadError("digest_mismatch", f"{places.path}: {algorithm} is {got}, expected {value}")
+                raise DownloadError(Fault.DIGEST_MISMATCH, f"{places.path}: {algorithm} is {got}, expected {value}")
         self._check_untouched()
         self._check_free()
         self._receipt = with_values(self._receipt, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
@@ -189,9 +192,8 @@ class _Step:
             self._disk.rename(self.ready.places.pending, self.ready.places.receipt)
             if self.journal is not None:
                 self.journal.remove()
-        except OSError as exc:
-            # The file is right and has its name. `recover` finds the receipt where it waits, now or in the next run.
-            self.leftover = exc
+        except OSError as exc:  # the file is right and has its name; `recover` finds the receipt where it waits
+            _log.warning("%s is there, but could not be tidied up after: %s", self.ready.places.target, exc)
 
     def result(self) -> Receipt | DownloadError:
         return self.error if self.error is not None else self._receipt
@@ -201,9 +203,11 @@ class _Step:
         ready = self.ready
         ours, there = stamp_of(ready.fd, self._disk), self._disk.lstat(ready.part)
         if there is None or (there.st_dev, there.st_ino) != (ours.device, ours.inode):
-            raise DownloadError("disk", f"{ready.part} was {'replaced' if there else 'removed'} while it was in use")
+            raise DownloadError(
+                Fault.DISK, f"{ready.part} was {'replaced' if there else 'removed'} while it was in use"
+            )
         if ready.stamp is not None and ready.stamp != ours:
-            raise DownloadError("disk", f"{ready.part} was written to by somebody else")
+            raise DownloadError(Fault.DISK, f"{ready.part} was written to by somebody else")
 
     def _check_free(self) -> bool:
         """Return whether nobody has the target's name; False if who has it may be replaced, else raise."""
@@ -214,7 +218,9 @@ class _Step:
         if self.ready.replace and there.receipt is not None and is_no_worse(self.ready.receipt, there.receipt):
             return False
         what = "a file" if there.kind in ("ours", "changed", "foreign") else there.kind
-        raise DownloadError("exists", f"{places.target} exists: {what} is never overwritten by one that may be worse")
+        raise DownloadError(
+            Fault.EXISTS, f"{places.target} exists: {what} is never overwritten by one that may be worse"
+        )
 
 
 def is_no_worse(new: Receipt, old: Receipt) -> bool:
@@ -235,11 +241,19 @@ def recover(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     data = disk.read_all(places.journal, MAX_JOURNAL_BYTES)
     header = read(data).header if data is not None else None
     part = header.part if header is not None and places.is_part(header.part) else None
-    if part is None or disk.lstat(places.parts / part) is None:
+    if part is None or not _is_unfinished(places, part, disk):
         disk.unlink(places.journal)
         part = None
     remove_scraps(places, keep=part, disk=disk)
     return receipt
+
+
+def _is_unfinished(places: Places, part: str, disk: Disk) -> bool:
+    """Tell whether a temporary file is there and is not the target's second name, left by a rename in two steps."""
+    there, target = disk.lstat(places.parts / part), disk.lstat(places.target)
+    if there is None:
+        return False
+    return target is None or (there.st_dev, there.st_ino) != (target.st_dev, target.st_ino)
 
 
 def _recover_pending(places: Places, disk: Disk) -> Receipt | None:
@@ -251,10 +265,6 @@ def _recover_pending(places: Places, disk: Disk) -> Receipt | None:
     if isinstance(waiting, str) or target is None or not _is_of(waiting, target):
         disk.unlink(places.pending)  # torn, or the file never got its name: the journal knows how to go on
         return None
-    for name in disk.names(places.parts):  # a rename in two steps that was killed between them
-        there = disk.lstat(places.parts / name) if places.is_part(name) else None
-        if there is not None and (there.st_dev, there.st_ino) == (target.st_dev, target.st_ino):
-            disk.unlink(places.parts / name)
     disk.sync_folder(places.target.parent)
     disk.rename(places.pending, places.receipt)
     disk.sync_folder(places.receipt.parent)

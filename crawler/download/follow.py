@@ -7,38 +7,28 @@ computes the digests, too. So no foreign or corrupt state can be believed.
 
 from __future__ import annotations
 
+import copy
 import os
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple
 
+from crawler.download.digests import Hasher
 from crawler.download.disk import DISK, Disk
 from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
 from crawler.download.journal import Piece, checksum
 
 BLOCK_BYTES = 1 << 20
 """What is read at once."""
 
 
-class Hash(Protocol):
-    """What a hash must offer: hashlib's have it."""
-
-    def update(self, data: Any, /) -> None:
-        """Go on with these bytes."""
-
-    def digest(self) -> bytes:
-        """Return the digest of all bytes so far."""
-
-    def copy(self) -> Self:
-        """Return a second hash that stands where this one stands."""
-
-
 class _Piece(NamedTuple):
     """A piece that is being compared, and how the hashes stood before it."""
 
     piece: Piece
-    before: Mapping[str, Hash]
+    before: Mapping[str, Hasher]
 
 
 class Follower:
@@ -49,7 +39,7 @@ class Follower:
     wrong is taken back: the hashes are as they were before it, and go on from its first byte.
     """
 
-    def __init__(self, fd: int, hashes: Mapping[str, Hash], *, disk: Disk = DISK) -> None:
+    def __init__(self, fd: int, hashes: Mapping[str, Hasher], *, disk: Disk = DISK) -> None:
         """`hashes`: by algorithm, fresh; they belong to the follower from now on."""
         self.position = 0
         """How many bytes were hashed."""
@@ -90,7 +80,7 @@ class Follower:
         del self._expected[: bisect_left(self._expected, (self.position,))]
         if self._expected and self._expected[0].first == self.position:
             piece = self._expected.pop(0)
-            self._current = _Piece(piece, {name: each.copy() for name, each in self._hashes.items()})
+            self._current = _Piece(piece, {name: _twin(each) for name, each in self._hashes.items()})
             self._checksum = 0
 
     def _boundary(self) -> int:
@@ -104,7 +94,7 @@ class Follower:
             view = self._buffer[: min(BLOCK_BYTES, end - self.position)]
             count = self._disk.read_into(self._fd, view, self.position)
             if count == 0:
-                raise DownloadError("disk", f"the temporary file ends at byte {self.position}: somebody cut it")
+                raise DownloadError(Fault.DISK, f"the temporary file ends at byte {self.position}: somebody cut it")
             data = view[:count]
             for each in self._hashes.values():
                 each.update(data)
@@ -132,7 +122,8 @@ def recheck(path: Path, pieces: Sequence[Piece], *, disk: Disk = DISK) -> list[P
     fd = disk.open(path, os.O_RDONLY)
     buffer = memoryview(bytearray(BLOCK_BYTES))
     try:
-        return [piece for piece in pieces if checksum_on_disk(fd, piece.first, piece.end, buffer, disk) == piece.checksum]
+        found = (checksum_on_disk(fd, piece.first, piece.end, buffer, disk) for piece in pieces)
+        return [piece for piece, value in zip(pieces, found, strict=True) if value == piece.checksum]
     finally:
         disk.close(fd)
 
@@ -150,3 +141,9 @@ def checksum_on_disk(fd: int, first: int, end: int, buffer: memoryview, disk: Di
         value = checksum(buffer[:count], value)
         first += count
     return value
+
+
+def _twin(hasher: Hasher) -> Hasher:
+    """Return a second hash that stands where this one stands."""
+    own = getattr(hasher, "copy", None)  # those of hashlib and blake3 cannot be copied in any other way
+    return own() if own is not None else copy.copy(hasher)

@@ -6,12 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from crawler.download.digests import DigestError, new_hash
 from crawler.download.disk import DISK
 from crawler.download.errors import DownloadError
-from crawler.download.follow import Follower, Hash
+from crawler.download.follow import Follower
 from crawler.download.wire import Hashed, Report
 
 STEP_BYTES = 32 << 20
@@ -45,7 +44,7 @@ class Hashing:
         fd = -1
         try:
             fd = DISK.open(Path(self._path), os.O_RDONLY)
-            follower = Follower(fd, {name: cast("Hash", new_hash(name)) for name in self._hashes})
+            follower = Follower(fd, {name: new_hash(name) for name in self._hashes})
             while not (self._is_all and follower.position >= self._upto):
                 if follower.position >= self._upto:
                     self._moved.clear()

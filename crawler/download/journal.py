@@ -57,7 +57,7 @@ class Header(NamedTuple):
     identity: Mapping[str, Plain]
     """What the first answer pinned: `Identity._asdict()`."""
     checksum: str = CHECKSUM
-    options: Mapping[str, Plain] = {}  # noqa: RUF012  # a default that nobody can change: NamedTuples are read
+    options: Mapping[str, Plain] = {}  # a default that nobody can change: NamedTuples are read
     """For people: segments, piece size. A resume needs none of it."""
 
 
@@ -245,8 +245,10 @@ def _header(payload: bytes) -> Header | None:
         return None
     if not isinstance(found, dict):
         return None
-    url, path, part, checksum_name = (found.get(key) for key in ("url", "path", "part", "checksum"))
-    size, identity, options = found.get("size"), found.get("identity"), found.get("options")
+    texts: list[Any] = [found.get(key) for key in ("url", "path", "part", "checksum")]
+    url, path, part, checksum_name = texts
+    values: list[Any] = [found.get(key) for key in ("size", "identity", "options")]
+    size, identity, options = values
     is_usable = (
         all(isinstance(text, str) and text for text in (url, path, part))
         and checksum_name == CHECKSUM

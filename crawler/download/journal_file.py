@@ -22,6 +22,7 @@ from typing import NamedTuple, Self
 from crawler.download import journal as records
 from crawler.download.disk import DISK, Disk
 from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
 from crawler.download.journal import Drop, Header, Piece, Plain
 from crawler.download.layout import Places, new_token
 
@@ -58,7 +59,7 @@ class TargetLock:
         except BlockingIOError as exc:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise DownloadError("locked", f"{places.target}: another process ({holder}) is fetching it") from exc
+            raise DownloadError(Fault.LOCKED, f"{places.target}: another process ({holder}) is fetching it") from exc
         except BaseException:
             os.close(fd)
             raise
@@ -143,13 +144,9 @@ class JournalFile:
             data, proof = records.begin(header)
             log = disk.open(scrap, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             disk.write_all(log, data, 0)
-            if durable:
-                disk.fsync(fd)
-                disk.fsync(log)
-                disk.sync_folder(places.parts)  # the part has its name before a journal speaks of it
             disk.rename(scrap, places.journal)
             if durable:
-                disk.sync_folder(places.parts)
+                disk.sync_folder(places.parts)  # both names; what is in the files the first commit syncs
         except BaseException:
             for made in (fd, log):
                 if made >= 0:
@@ -215,8 +212,8 @@ class JournalFile:
     def commit(self) -> int:
         """Sync the data, then record what had landed before; return how many records. Waits for the disk.
 
-        Raises OSError. After a failed write (a full disk) what was noted stays noted; after a failed sync the journal is
-        broken, and every further call raises the same.
+        Raises OSError. After a failed write (a full disk) what was noted stays noted; after a failed sync the journal
+        is broken, and every further call raises the same.
         """
         if self._broken is not None:
             raise self._broken
@@ -243,7 +240,7 @@ class JournalFile:
             ours, there = self._disk.fstat(fd), self._disk.lstat(path)
             if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
                 what = "removed" if there is None else "replaced"
-                raise DownloadError("disk", f"{path} was {what} while it was in use")
+                raise DownloadError(Fault.DISK, f"{path} was {what} while it was in use")
 
     def close(self) -> None:
         """Close both files and leave them for a resume; further calls do nothing."""

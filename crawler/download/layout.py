@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from crawler.download.disk import DISK, Disk
 from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
 
 ROOM = ".crawlmill"
 MAX_KEY_BYTES = 200
@@ -95,7 +96,7 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
     pure = PurePosixPath(path)
     parts = pure.parts
     if not parts or pure.is_absolute() or ".." in parts or parts[0] == ROOM or "\0" in str(pure):
-        raise DownloadError("name_unsafe", f"{path}: expected a path inside {root}, and not in its {ROOM}")
+        raise DownloadError(Fault.NAME_UNSAFE, f"{path}: expected a path inside {root}, and not in its {ROOM}")
     room = root / ROOM
     key = key_of(str(pure))
     return Places(
@@ -106,16 +107,16 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
 
 def prepare(root: Path, disk: Disk = DISK) -> None:
     """Make the root and its room, if they are not there. Raises DownloadError, OSError."""
-    if disk.lstat(root) is None:
-        disk.make_folders(root)
+    disk.make_folders(root.parent)
+    try:
+        disk.make_durable_folder(root)
+    except PermissionError:
+        if disk.lstat(root) is None:
+            raise  # else it is in a folder that we may pass through but not read, let alone sync
     room = root / ROOM
-    made = disk.make_folder(room, 0o700)
     for folder in (room, room / "parts", room / "receipts", room / "locks"):
-        made |= folder != room and disk.make_folder(folder, 0o700)
+        disk.make_durable_folder(folder, 0o700)
         _check_folder(folder, disk)
-    if made:
-        disk.sync_folder(room)
-        disk.sync_folder(root)
 
 
 def prepare_target(places: Places, disk: Disk = DISK) -> None:
@@ -127,18 +128,17 @@ def prepare_target(places: Places, disk: Disk = DISK) -> None:
     home = disk.lstat(places.parts)
     folder = places.root
     for name in PurePosixPath(places.path).parts[:-1]:
-        above, folder = folder, folder / name
-        if disk.make_folder(folder):
-            disk.sync_folder(above)
+        folder = folder / name
+        disk.make_durable_folder(folder)
         _check_folder(folder, disk)
     above_target = os.stat(places.root) if folder == places.root else disk.lstat(folder)  # noqa: PTH116
     if home is not None and above_target is not None and home.st_dev != above_target.st_dev:
         raise DownloadError(
-            "disk", f"{folder} is on another file system than {places.parts}: no file can move there in one step"
+            Fault.DISK, f"{folder} is on another file system than {places.parts}: no file can move there in one step"
         )
     found = disk.lstat(places.target)
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise DownloadError("exists", f"{places.target} is {kind_of(found)}, not a file")
+        raise DownloadError(Fault.EXISTS, f"{places.target} is {kind_of(found)}, not a file")
 
 
 def kind_of(found: os.stat_result) -> str:
@@ -154,4 +154,4 @@ def _check_folder(folder: Path, disk: Disk) -> None:
     found = disk.lstat(folder)
     if found is None or not stat.S_ISDIR(found.st_mode):
         what = "gone" if found is None else kind_of(found)
-        raise DownloadError("name_unsafe", f"{folder} is {what}, not a folder")
+        raise DownloadError(Fault.NAME_UNSAFE, f"{folder} is {what}, not a folder")

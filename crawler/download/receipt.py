@@ -1,4 +1,4 @@
-"""What is known of a finished file: where it came from, what it hashes to and who said so, and the checksum of each piece.
+"""What is known of a finished file: where it came from, what it hashes to, who said so, and each piece's checksum.
 
 A receipt is one JSON file. It speaks of a file that has its name: it takes its own place only after the file did
 (`crawler.download.finish`). Values are plain, so that a receipt can be read without this program.

@@ -1,85 +1,41 @@
-"""Where the bytes of one answer belong: what of them is written, and what is known of the bytes that were.
-
-Sans-IO: bytes in, bytes to write out.
-"""
+"""One order under way, as the plan keeps it."""
 
 from __future__ import annotations
 
-import zlib
-from typing import NamedTuple
+from typing import Final
 
-from crawler.download.seams import OVERLAP
+from crawler.download.rates import Pace
 
-
-class Slot(NamedTuple):
-    """Bytes and their place in the file."""
-
-    offset: int
-    data: bytes | memoryview
+MAX_RACES: Final = 3  # of one order: where races are refused, more of them would be refused too
 
 
 class Run:
-    """One request's bytes, from `begins` on, of which `[first, end)` count. `end` may come closer while they arrive."""
+    """Positions [first, end) in the hands of one request. Changed by the plan only."""
 
-    __slots__ = ("_position", "_window", "at", "crc", "end", "first", "lead")
+    __slots__ = ("end", "first", "hedge", "id", "is_doomed", "lane", "pace", "races", "thief", "upto", "victim")
 
-    def __init__(self, first: int, end: int | None, begins: int) -> None:
-        """`begins` is the position of the first byte of the body; bytes before `first` are only compared."""
-        assert begins <= first
+    def __init__(self, number: int, first: int, end: int, lane: int | None, now: float) -> None:
+        self.id = number
         self.first = first
         self.end = end
-        """None: not known."""
-        self.at = first
-        """Up to here the bytes were taken."""
-        self.crc = 0
-        """CRC-32 of `[first, at)`."""
-        self.lead: int | None = None
-        """CRC-32 of the window before `first`, once that is reached and if all of it came."""
-        self._position = begins
-        self._window = b""
-        if begins == first:
-            self._reach_first()
-
-    def take(self, data: bytes) -> Slot | None:
-        """Take the next bytes of the body; return what is to be written of them."""
-        start = self._position
-        if start < self.first:
-            skipped = data[: self.first - start]
-            self._position += len(skipped)
-            self._slide(skipped)
-            if self._position < self.first:
-                return None
-            self._reach_first()
-            data = data[len(skipped) :]
-            start = self.first
-        mine: bytes | memoryview = data
-        if self.end is not None and start + len(data) > self.end:
-            mine = memoryview(data)[: max(0, self.end - start)]
-        if not mine:
-            return None
-        self.crc = zlib.crc32(mine, self.crc)
-        self._slide(mine)
-        self._position = self.at = start + len(mine)
-        return Slot(start, mine)
+        self.upto = first
+        """Everything before is on disk; of a hedge: in memory."""
+        self.lane = lane if lane is not None else -number
+        """Whose rate it is: a connection's place, or its own."""
+        self.pace = Pace(now, first)
+        self.thief: Run | None = None
+        """Who waits for this one to be cut."""
+        self.hedge: Run | None = None
+        """Who races this one."""
+        self.victim: Run | None = None
+        """Whom this one races, or waits for to be cut."""
+        self.races = 0
+        """How often it was raced."""
+        self.is_doomed = False
+        """Whether its bytes are not trusted: it keeps its positions until it has stopped."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether everything that counts is there."""
-        return self.end is not None and self.at >= self.end
-
-    @property
-    def tail(self) -> int | None:
-        """CRC-32 of the window before `at`; None when its beginning was never seen."""
-        if len(self._window) < min(OVERLAP, self.at):
-            return None
-        return zlib.crc32(self._window)
-
-    def _reach_first(self) -> None:
-        if self.first and len(self._window) == min(OVERLAP, self.first):
-            self.lead = zlib.crc32(self._window)
-
-    def _slide(self, data: bytes | memoryview) -> None:
-        if len(data) >= OVERLAP:
-            self._window = bytes(data[-OVERLAP:])
-        else:
-            self._window = (self._window + bytes(data))[-OVERLAP:]
+    def is_eligible(self) -> bool:
+        """Whether somebody may help it."""
+        is_alone = self.thief is None and self.hedge is None
+        return is_alone and not self.is_doomed and self.upto < self.end and self.races < MAX_RACES

@@ -63,6 +63,8 @@ class FileResult(NamedTuple):
     """Off the wire in this run, repeated and discarded ones included."""
     resumed_bytes: int
     """Known to be good from an earlier run."""
+    http_status: int | None = None
+    """Of the redirect that was reported; None for all else."""
 
 
 class FileProgress(NamedTuple):

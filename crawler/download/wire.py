@@ -46,6 +46,8 @@ class Go(NamedTuple):
 
     id: int
     path: str
+    is_small: bool
+    """The file does not exist: do it all by yourself, as with `Fetch.small`."""
 
 
 class Cut(NamedTuple):
@@ -66,6 +68,8 @@ class Write(NamedTuple):
 
     id: int
     is_wanted: bool
+    first: int
+    """Write from here on; what lies before is on disk, and must be the same."""
 
 
 class Follow(NamedTuple):
@@ -104,7 +108,7 @@ class Hello(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Worker to parent: the first request of a file is answered. Unless it is small, its body waits for `Go`."""
+    """Worker to parent: a request is answered. If it was the first of a file, its body waits for `Go`, unless it is small."""
 
     id: int
     status: int
@@ -116,7 +120,7 @@ class Head(NamedTuple):
     """Whether it is a part (206) of what the server has."""
     identity: tuple[Any, ...]
     is_small: bool
-    """Whether the worker does it all by itself."""
+    """Whether this is all of a file that is small enough to be done in memory."""
 
 
 class Progress(NamedTuple):

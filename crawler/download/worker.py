@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from typing import cast
 
 from crawler.download.attempt import Attempt
 from crawler.download.hashing import Hashing
@@ -56,8 +57,7 @@ class _Line(asyncio.Protocol):
     # -- the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -106,10 +106,12 @@ class _Line(asyncio.Protocol):
         match message:
             case Fetch():
                 self._fetch(message)
-            case Go(id=number, path=path):
-                self._answer(number, path)
-            case Write(id=number, is_wanted=is_wanted):
-                self._answer(number, is_wanted)
+            case Go(id=number):
+                if (attempt := self._attempts.get(number)) is not None:
+                    attempt.go(message)
+            case Write(id=number):
+                if (attempt := self._attempts.get(number)) is not None:
+                    attempt.decide(message)
             case Cut(id=number, end=end):
                 if (attempt := self._attempts.get(number)) is not None:
                     self.tell(WasCut(number, attempt.cut(end)))
@@ -140,12 +142,8 @@ class _Line(asyncio.Protocol):
         if task.cancelled():  # before its first step
             self.tell(Ended(number, "interrupted", "stopped", 0, None, "", -1, 0, {}))
 
-    def _answer(self, number: int, word: str | bool) -> None:
-        if (attempt := self._attempts.get(number)) is not None:
-            attempt.answer(word)
-
     def _begin(self, coroutine: asyncio._CoroutineLike[None]) -> None:
-        task = self._loop.create_task(coroutine)  # type: ignore[arg-type]  # create_task takes what _CoroutineLike is
+        task = self._loop.create_task(coroutine)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 

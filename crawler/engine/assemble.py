@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from pipelines.stages.options import StageOptions
 from pipelines.url import CanonicalUrl, host_of
 
 if TYPE_CHECKING:
+    from crawler.engine.bodies import BodyStore
     from crawler.frontier.files import Files
 
 FAST_INTERVAL = 1.0  # seconds between two commits with durability = "fast"
@@ -135,7 +136,7 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
 
         claims = Beside(config.downloads.patterns)
     return PipelineSpec(
-        options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8), claims=claims
+        options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=os.urandom(8).hex(), claims=claims
     )
 
 
@@ -151,6 +152,15 @@ def files(config: Config, listed: Mapping[str, Download]) -> Files | None:
     from crawler.frontier.files import Files
 
     return Files(config.downloads.patterns, config.downloads.content_types, listed)
+
+
+def bodies(config: Config) -> BodyStore | None:
+    """Return where bodies are kept, None when they are not. Raises StateError."""
+    if not config.output.bodies:
+        return None
+    from crawler.engine.bodies import BodyStore  # file calls in threads: 6 ms of a start that few crawls need
+
+    return BodyStore(config.job.out / "bodies", durable=config.output.durability == "full")
 
 
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:

@@ -7,7 +7,6 @@ from functools import partial
 
 from crawler.config import Config
 from crawler.engine import assemble
-from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
 from crawler.engine.held import Held
 from crawler.engine.loop import Engine
@@ -53,7 +52,6 @@ async def build_engine(
     )
     is_file_type = files.is_file_type if files and files.has_types else None
     fetcher = Fetcher(assemble.fetch_options(config), is_file=is_file_type)
-    durable = config.output.durability == "full"
     parts = Parts(
         config=config,
         frontier=frontier,
@@ -66,7 +64,7 @@ async def build_engine(
         held=held,
         judge=partial(workers.judge, scope),
         decode=partial(_decode, workers),
-        bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
+        bodies=assemble.bodies(config),
         quarantine=assemble.quarantine(config, spec, scope.rules),
         clock=clock,
     )

@@ -191,7 +191,8 @@ def _moved(result: FileResult) -> Redirected | None:
     if result.fault is not Fault.REDIRECT:
         return None
     target = canonicalize(result.final_url)
-    return None if target is None else Redirected(302, target, (), _now())
+    assert target is not None, "the worker made it canonical"
+    return Redirected(result.http_status or 302, target, (("location", target),), _now())
 
 
 def _broken(wanted: Wanted, detail: str) -> FileResult:

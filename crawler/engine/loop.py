@@ -11,7 +11,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, assert_never
 
-from crawler.engine.bodies import BodyStore
 from crawler.engine.limits import Limits
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
@@ -31,6 +30,7 @@ from pipelines.page import Page, Processed
 from pipelines.url import CanonicalUrl, host_of
 
 if TYPE_CHECKING:
+    from crawler.engine.bodies import BodyStore
     from crawler.engine.files import FileDesk  # with the downloads behind it: for crawls that have files
 
 _log = logging.getLogger(__name__)

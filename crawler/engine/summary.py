@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import asdict
 
 SUMMARY_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """Counts are of the whole job, all runs together; `run` tells of this run only."""
 
     schema: int = SUMMARY_VERSION
@@ -33,7 +33,7 @@ class Summary:
     """URLs not yet fetched, those beyond the depth limit included."""
     failed_by_reason: Mapping[str, int]
     skipped_by_reason: Mapping[str, int]
-    files_by_status: Mapping[str, int] = field(default_factory=dict)
+    files_by_status: Mapping[str, int] = {}
     duplicates: int
     wire_bytes: int
     body_bytes: int

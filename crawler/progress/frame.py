@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from crawler.engine.snapshot import BusyFile, Snapshot
 from crawler.progress import words
@@ -18,8 +19,7 @@ _HOST_CHARS = 40
 _FILES_SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(Struct, frozen=True, kw_only=True):
     """A snapshot and what was worked out from it."""
 
     snapshot: Snapshot

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.crash_jobs import COMPLETE, Job, Site, check_state, faults, kill_group, wait_until
+from tests.support.crash_jobs import COMPLETE, Job, Site, Tables, check_state, faults, kill_group, wait_until
 from tests.support.torture import Reference, Torture
 
 KILLS = int(os.environ.get("CRAWLMILL_KILLS", "30"))
@@ -37,7 +37,7 @@ def file_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def job_of(site: Site, folder: Path, **output: Any) -> Job:
     """Return a job that crawls the folder of the files."""
     seed = site.demo.files()[0].url.rpartition("/")[0] + "/"
-    tables = {
+    tables: Tables = {
         "job": {"seeds": [seed], "out": str(folder / "out")},
         "scope": {"max_depth": 1, "allow": ["^/downloads/"]},
         "politeness": {"per_host": PER_HOST},

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from crawler.download.discover import Claim
 from crawler.download.fault import Fault
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Gate, OnRedirect, ProgressSink, Wanted
 
@@ -82,8 +81,3 @@ def result(wanted: Wanted, **changes: Any) -> FileResult:
     if changes.get("status") in ("failed", "mismatch"):
         changes = {"path": None, "fault": Fault.GONE, **changes}
     return made._replace(**changes)
-
-
-def verified(claim: Callable[[Wanted], Claim]) -> Callable[[Wanted], End]:
-    """Return what makes a result verified by a claim."""
-    return lambda wanted: {"status": "verified", "verified_by": claim(wanted)}
