@@ -1,9 +1,9 @@
 """The fault server as a pytest fixture: `pytest_plugins = ["crawler.testing.pytest_plugin"]` in your conftest.py.
 
-    def test_my_download_survives_a_reset(fault_server):
-        file = version("A", 1_000_000)
-        fault_server.mount("/f", lambda request: replace(serve(request, file), cut=1000, after=End.RESET))
-        ...
+def test_my_download_survives_a_reset(fault_server):
+    file = version("A", 1_000_000)
+    fault_server.mount("/f", lambda request: replace(serve(request, file), cut=1000, after=End.RESET))
+    ...
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One case of the catalogue: what the server does, and how a download may end under it.
 
-A case is data and a builder. The builder gets a `Setting`, one run of the case, and returns the responder that misbehaves;
+A case is data and a builder. The builder gets a `Setting`, one run of the case, and returns what misbehaves;
 its docstring is the description. Cases are independent of who downloads: they are written against RFC 9110 and 9112, so
 that other downloaders can be held against them too.
 """

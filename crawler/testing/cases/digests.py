@@ -72,10 +72,14 @@ _NOTHING: dict[tuple[str, str], Fields] = {
     ("D111", "composite-bare"): (("x-amz-checksum-sha256", _ZERO), ("x-amz-checksum-type", "COMPOSITE")),
 }
 for (_id, _variant), _fields in _NOTHING.items():
-    case(_id, f"a line that says nothing of the file: {_variant}", f"{_variant}-ignored", must_verify=False, size=_SMALL,
-         needs=[Need.WHOLE_CLIENT])(
-        _stated(lambda _s, fields=_fields: fields, f"Every reply has a line that proves nothing ({_variant}).")  # type: ignore[misc]  # see above
-    )  # fmt: skip
+    case(
+        _id,
+        f"a line that proves nothing: {_variant}",
+        f"{_variant}-ignored",
+        must_verify=False,
+        size=_SMALL,
+        needs=[Need.WHOLE_CLIENT],
+    )(_stated(lambda _s, fields=_fields: fields, f"Every reply has a line that proves nothing ({_variant})."))  # type: ignore[misc]  # see above
 
 
 @case("D107", "Content-Digest of each part", "content-digest-parts")
