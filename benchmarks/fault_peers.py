@@ -46,8 +46,8 @@ Command = Callable[[Job], list[str] | None]
 
 def curl(job: Job) -> list[str] | None:
     """One connection; knows no digests and no mirrors."""
-    command = ["curl", "--fail", "--silent", "--show-error", "--location", "--retry", str(RETRIES), "--retry-all-errors",
-               "--retry-delay", "1", "--connect-timeout", str(SILENCE_SECONDS), "--speed-limit", str(LEAST_RATE),
+    command = ["curl", "--fail", "--silent", "--show-error", "--location", "--retry", str(RETRIES),
+               "--retry-all-errors", "--retry-delay", "1", "--connect-timeout", str(SILENCE_SECONDS), "--speed-limit", str(LEAST_RATE),
                "--speed-time", str(SILENCE_SECONDS), "--output", str(job.file)]  # fmt: skip
     command += ["--continue-at", "-"] if job.is_resumed else []
     return [*command, *(["--insecure"] if job.trusts_anybody else []), job.url]
@@ -65,10 +65,11 @@ def wget(job: Job) -> list[str] | None:
 def wget2(job: Job) -> list[str] | None:
     """Chunks over several connections; digests from Metalink files only."""
     command = ["wget2", "--no-config", "--quiet", f"--tries={RETRIES + 1}", f"--timeout={SILENCE_SECONDS}",
-               "--waitretry=1", "--retry-connrefused", "--no-http2", "--chunk-size=1M",
+               "--waitretry=1", "--retry-connrefused", "--no-http2",
                f"--max-threads={SEGMENTS}"]  # fmt: skip
     command += [f"--retry-on-http-error={BUSY}"] if _knows("wget2", "--retry-on-http-error") else []
-    command += ["--continue"] if job.is_resumed else []
+    # Both together ask for the end of the file again and again, also of an honest server.
+    command += ["--continue"] if job.is_resumed else ["--chunk-size=1M"]
     command += ["--no-check-certificate"] if job.trusts_anybody else []
     return [*command, f"--output-document={job.file}", job.url]
 

@@ -40,6 +40,7 @@ from crawler.testing.oracle import Verdict, judge
 
 LIMIT_SECONDS = 30.0
 STILL_SECONDS = 1.0
+STOP_SECONDS = 5.0
 UNSHOWN = {Need.WHOLE_CLIENT, Need.SECRET, Need.PROXY}
 NO_DIGEST = ("curl", "wget", "wget2")  # these have no option for one
 
@@ -145,7 +146,7 @@ def interrupt(words: list[str], folder: Path, server: FaultServer, stop: signal.
     with contextlib.suppress(ProcessLookupError):  # it gave up by itself
         os.killpg(first.pid, stop)
     try:
-        first.wait(LIMIT_SECONDS)
+        first.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
