@@ -46,9 +46,10 @@ Command = Callable[[Job], list[str] | None]
 
 def curl(job: Job) -> list[str] | None:
     """One connection; knows no digests and no mirrors."""
+    silence = str(SILENCE_SECONDS)
     command = ["curl", "--fail", "--silent", "--show-error", "--location", "--retry", str(RETRIES),
-               "--retry-all-errors", "--retry-delay", "1", "--connect-timeout", str(SILENCE_SECONDS), "--speed-limit", str(LEAST_RATE),
-               "--speed-time", str(SILENCE_SECONDS), "--output", str(job.file)]  # fmt: skip
+               "--retry-all-errors", "--retry-delay", "1", "--connect-timeout", silence,
+               "--speed-limit", str(LEAST_RATE), "--speed-time", silence, "--output", str(job.file)]  # fmt: skip
     command += ["--continue-at", "-"] if job.is_resumed else []
     return [*command, *(["--insecure"] if job.trusts_anybody else []), job.url]
 

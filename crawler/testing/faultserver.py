@@ -64,7 +64,8 @@ class FaultServer:
         self.most_active = 0
         """The most requests that were being answered at once."""
         self._origins = tuple(origins)
-        self._greet = greet
+        self.greet = greet
+        """May be changed while it runs: None lets connections get as far as a request."""
         self._backlog = backlog
         self._responders: dict[str, Responder] = {}
         self._sockets: list[socket.socket] = []
@@ -169,8 +170,8 @@ class FaultServer:
         self.open += 1
         sender = Sender(reader, writer, self._now)
         try:
-            if self._greet is not None:
-                await sender.greet(self._greet)
+            if self.greet is not None:
+                await sender.greet(self.greet)
                 return
             turn = 1
             while await self._answer(origin, connection, turn, reader, sender):

@@ -48,8 +48,6 @@ class Setting:
     mirrors: list[str] = field(default_factory=list)
     right: list[Source] = field(default_factory=list)
     """What a download that reports success may have left: every version that was served as a whole."""
-    is_healed: bool = False
-    """Whether the server has stopped to misbehave."""
 
     def __post_init__(self) -> None:
         self.file = version("A", self.size)
@@ -165,7 +163,7 @@ def faulty(setting: Setting, change: Change, when: When = whenever, times: int |
     def respond(request: Request) -> Reply:
         nonlocal done
         reply = serve(request, setting.file)
-        if setting.is_healed or not when(request, reply) or request.method == "HEAD":
+        if not when(request, reply) or request.method == "HEAD":
             return reply
         if times is not None and done >= times:
             return reply
@@ -182,8 +180,6 @@ def turning(setting: Setting, after: ServedFile, when: When = later) -> Responde
 
     def respond(request: Request) -> Reply:
         nonlocal turned
-        if setting.is_healed:
-            return serve(request, setting.file)
         turned = turned or when(request, serve(request, setting.file))
         return serve(request, after if turned else setting.file)
 

@@ -215,7 +215,7 @@ def _coded(coding: str, *, whole: bool) -> Build:
         file = replace(setting.file, body=coded, has_ranges=not whole, fields=(("Content-Encoding", coding),))
 
         def respond(request: Request) -> Reply:
-            return serve(request, setting.file if setting.is_healed else file)
+            return serve(request, file)
 
         return respond
 

@@ -65,8 +65,6 @@ def d27(setting: Setting) -> Responder:
 
     def respond(request: Request) -> Reply:
         nonlocal turned
-        if setting.is_healed:
-            return serve(request, setting.file)
         turned = turned or later(request, serve(request, setting.file))
         is_date = not (request.header("if-range") or '"').startswith('"')
         return serve(request, replace(setting.other if turned else setting.file, does_if_range=is_date))
@@ -169,8 +167,6 @@ def d35_always(setting: Setting) -> Responder:
 
 def _fresh(setting: Setting, etag: str | None) -> Responder:
     def respond(request: Request) -> Reply:
-        if setting.is_healed:
-            return serve(request, setting.file)
         body = Body(setting.size, f"version {request.number}")
         setting.right.append(body)
         named = None if etag is None else etag.format(request.number)
@@ -208,7 +204,7 @@ def _mirrors(setting: Setting, other: ServedFile) -> Responder:
     path = "/data.bin"
     setting.mirrors = [setting.server.url(path, 1), setting.server.url(path, 2)]
     setting.right.append(other.body)
-    return lambda request: serve(request, other if request.origin == 2 and not setting.is_healed else setting.file)
+    return lambda request: serve(request, other if request.origin == 2 else setting.file)
 
 
 @case("D38", "variants by negotiation", faults=CHANGE)
@@ -218,7 +214,7 @@ def d38(setting: Setting) -> Responder:
     setting.right.append(setting.other.body)
 
     def respond(request: Request) -> Reply:
-        chosen = setting.file if setting.is_healed else variants[request.number % 2]
+        chosen = variants[request.number % 2]
         return serve(request, replace(chosen, does_if_range=False)).with_line("Vary", "Accept-Language")
 
     return respond

@@ -66,7 +66,7 @@ def d58_page(setting: Setting) -> Responder:
 
 def _two_mirrors(setting: Setting, bad: Reply) -> Responder:
     setting.mirrors = [setting.server.url(PATH, 1), setting.server.url(PATH, 2)]
-    return lambda request: bad if request.origin == 2 and not setting.is_healed else serve(request, setting.file)
+    return lambda request: bad if request.origin == 2 else serve(request, setting.file)
 
 
 @case("D58", "the first source is dead, a mirror works", "first", needs=[Need.MIRRORS])
@@ -79,7 +79,7 @@ def d58_first(setting: Setting) -> Responder:
 @case("D59", "a loop of redirects", "loop", right=False, faults=_REDIRECT, most_requests=100)
 def d59(setting: Setting) -> Responder:
     """The URL redirects to itself."""
-    return lambda request: serve(request, setting.file) if setting.is_healed else redirect(PATH)
+    return lambda request: redirect(PATH)
 
 
 @case("D59", "too many redirects", "many", right=False, faults=_REDIRECT, most_requests=200)
@@ -88,7 +88,7 @@ def d59_many(setting: Setting) -> Responder:
     turn = count()
 
     def respond(request: Request) -> Reply:
-        return serve(request, setting.file) if setting.is_healed else redirect(f"{PATH}?hop={next(turn)}")
+        return redirect(f"{PATH}?hop={next(turn)}")
 
     return respond
 
@@ -100,7 +100,7 @@ def d60(setting: Setting) -> Responder:
     setting.server.mount(SIGNED, setting.honest)
 
     def respond(request: Request) -> Reply:
-        return serve(request, setting.file) if setting.is_healed else redirect(setting.server.url(SIGNED, 1))
+        return redirect(setting.server.url(SIGNED, 1))
 
     return respond
 
@@ -169,7 +169,7 @@ def d64(setting: Setting) -> Responder:
     setting.server.mount("/login", lambda _request: page())
 
     def respond(request: Request) -> Reply:
-        return serve(request, setting.file) if setting.is_healed else redirect("/login?next=data.bin")
+        return redirect("/login?next=data.bin")
 
     return respond
 
@@ -220,8 +220,6 @@ def d71(setting: Setting) -> Responder:
     setting.mirrors = [setting.server.url(PATH, 1), setting.server.url(PATH, 2)]
 
     def respond(request: Request) -> Reply:
-        if setting.is_healed:
-            return serve(request, setting.file)
         return text(503 if request.origin == 0 else 500, "down\n")
 
     return respond
