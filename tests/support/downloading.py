@@ -11,6 +11,7 @@ from pathlib import Path
 from crawler.download.digests import parse_digest
 from crawler.download.downloader import Downloader
 from crawler.download.values import DownloadOptions, FileResult, Wanted
+
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.testing.bodies import digest
 from crawler.testing.cases import PATH, Case, Need, Setting
