@@ -34,7 +34,7 @@ def mentions() -> dict[str, set[str]]:
 def test_every_case_is_in_the_catalogue_once() -> None:
     scripted = {case.id for case in CASES}
     unscripted = [each.id for each in UNSCRIPTED]
-    assert sorted(scripted | set(unscripted), key=lambda id: int(id[1:])) == ALL
+    assert sorted(scripted | set(unscripted), key=lambda name: int(name[1:])) == ALL
     assert len(unscripted) == len(set(unscripted))
     assert not scripted & set(unscripted)
 

@@ -1,7 +1,7 @@
 """D1 to D124 against our downloader, with 1, 2 and 8 segments: right bytes, or a reason and no file. Never wrong.
 
-Each case is one script of the catalogue in `crawler/testing/cases`; `test_catalogue.py` says where those are proven that
-no server can show.
+Each case is one script of the catalogue in `crawler/testing/cases`; `test_catalogue.py` looks after those that no
+server can show.
 """
 
 from __future__ import annotations
