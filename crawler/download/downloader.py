@@ -1,9 +1,9 @@
 """Many files at once: the public face of downloads.
 
-    async with Downloader(Path("data"), DownloadOptions(segments=8)) as downloader:
-        result = await downloader.fetch(Wanted("https://example.org/set.tar", digests=(parse_digest("sha256:…"),)))
-        async for result in downloader.fetch_all(wanted):
-            ...
+async with Downloader(Path("data"), DownloadOptions(segments=8)) as downloader:
+    result = await downloader.fetch(Wanted("https://example.org/set.tar", digests=(parse_digest("sha256:…"),)))
+    async for result in downloader.fetch_all(wanted):
+        ...
 """
 
 from __future__ import annotations
@@ -24,20 +24,14 @@ from crawler.download.gate import HostGate
 from crawler.download.layout import prepare
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
-from crawler.download.terms import PRELOAD
+from crawler.download.terms import new_pool
 from crawler.download.transfer import Transfer
 from crawler.download.values import DownloadOptions, FileResult, Gate, OnRedirect, ProgressSink, Wanted
 from crawler.download.yard import Yard
 from crawler.fetch.options import FetchOptions
 from pipelines.cpu import run_blocking
-from pipelines.cpus import available_cpus
 from pipelines.pool.pool import WorkerPool
 from pipelines.url import canonicalize
-
-
-def new_pool(options: DownloadOptions) -> WorkerPool:
-    """Return the pool that a `Downloader` makes for itself, not started: to start it before the rest is loaded."""
-    return WorkerPool(available_cpus(options.processes).count, preload=PRELOAD, name="download", spare=False)
 
 
 class Downloader:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crawler.download.values import DownloadOptions
 from crawler.fetch.options import FetchOptions
+from pipelines.cpus import available_cpus
+from pipelines.pool.pool import WorkerPool
 
 PRELOAD = ("crawler.download.worker",)
 """What a worker imports before its first task."""
@@ -25,3 +28,8 @@ async def work(terms: Terms) -> None:
     from crawler.download.worker import serve
 
     await serve(terms)
+
+
+def new_pool(options: DownloadOptions) -> WorkerPool:
+    """Return the pool that a `Downloader` makes for itself, not started: to start it before the rest is loaded."""
+    return WorkerPool(available_cpus(options.processes).count, preload=PRELOAD, name="download", spare=False)
