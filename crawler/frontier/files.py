@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import unquote
 
 import orjson
@@ -20,8 +21,8 @@ from pipelines.stages.globs import path_matcher
 
 MAX_NAME_BYTES: Final = 200  # of 255: the temporary name beside it is longer
 MAX_PLACE_BYTES: Final = 1500  # what is longer goes into one folder whose name tells them apart
-_UNSAFE: Final = frozenset('"*/:<>?\\|')  # and whatever cannot be seen
-_RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])(?:\..*)?$", re.IGNORECASE)
+_UNSAFE: Final = frozenset('"*/:<>?\\|\ufffd')  # and whatever cannot be seen
+_RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
 _INDEX: Final = "index"
 _DIGEST_CHARS: Final = 12
 
@@ -82,10 +83,10 @@ def place_of(url: str) -> str:
 def _safe(part: str) -> str:
     """Return a part of a path as a name. What had to change, and what is too long, gets a tag of what it was."""
     plain = unquote(part, errors="replace")
-    name = "".join(char if char.isprintable() and char not in _UNSAFE and char != "\ufffd" else "_" for char in plain)
-    if name.startswith("."):
+    name = "".join(char if char.isprintable() and char not in _UNSAFE else "_" for char in normalize("NFC", plain))
+    if name[0] in ". ":
         name = "_" + name[1:]
-    if name.endswith((".", " ")):
+    if name[-1] in ". ":
         name = name[:-1] + "_"
     if _RESERVED.match(name):
         name = "_" + name
