@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crawler.download.crew import Crew
-from crawler.download.disk import fault_of
 from crawler.download.discover import Claim, Trust, claims_of
+from crawler.download.disk import fault_of
 from crawler.download.fault import Fault
 from crawler.download.identity import Identity
 from crawler.download.journal import Piece

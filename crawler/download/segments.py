@@ -20,7 +20,18 @@ from crawler.download.plan import POLL, Hedge, Order, Plan, Steal
 from crawler.download.retry import GivenUp, Source
 from crawler.download.seams import OVERLAP, Seams
 from crawler.download.wire import (
-    END_UNKNOWN, Cut, Ended, Fetch, Head, Held, Landed, Progress, Report, Stop, WasCut, Write,
+    END_UNKNOWN,
+    Cut,
+    Ended,
+    Fetch,
+    Head,
+    Held,
+    Landed,
+    Progress,
+    Report,
+    Stop,
+    WasCut,
+    Write,
 )  # fmt: skip
 
 MAX_SEAM_FAULTS = 4
