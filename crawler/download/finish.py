@@ -190,11 +190,20 @@ class _Step:
         if self.error is not None:
             return
         try:
-            self._disk.rename(self._pending, self.ready.places.receipt)
+            self._place_receipt()
             if self.journal is not None:
                 self.journal.remove()
         except OSError as exc:  # the file is right and has its name; `recover` finds the receipt where it waits
             _log.warning("%s is there, but could not be tidied up after: %s", self.ready.places.target, exc)
+
+    def _place_receipt(self) -> None:
+        try:
+            self._disk.rename(self._pending, self.ready.places.receipt)
+        except FileNotFoundError:  # where locks do not lock, another process took it for something left over
+            self.write_pending()
+            self._disk.fsync(self.pending_fd)
+            self.close_pending()
+            self._disk.rename(self._pending, self.ready.places.receipt)
 
     def result(self) -> Receipt | DownloadError:
         return self.error if self.error is not None else self._receipt
