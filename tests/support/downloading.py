@@ -22,8 +22,8 @@ from pipelines.pool.pool import WorkerPool
 
 NAME = "data.bin"
 LIMIT_SECONDS = 40.0
-SEAM_BYTES = 64 * 1024
-"""What a resume may fetch again at each end of what it has: to compare, not because it is missing."""
+SPARE_BYTES = 1024 * 1024
+"""What a resume may fetch beside what is missing: overlaps to compare, and the last pieces twice, for the first to win."""
 
 
 def options(segments: int, fetch: FetchOptions | None = None) -> DownloadOptions:
