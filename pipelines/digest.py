@@ -23,7 +23,20 @@ _HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {
 }
 """Strongest first: one is enough."""
 
-_MEMBER = re.compile(r"[ \t]*([a-z*][a-z0-9_.*-]*)=(?::([A-Za-z0-9+/=]*):|([^,;]*))(?:;[^,]*)?[ \t]*(?:,|$)")
+# The grammar of a dictionary, RFC 9651 4.2.2. Alternatives begin with different characters, so it reads in linear time.
+_KEY = r"[a-z*][a-z0-9_.*-]*"
+_BYTES = r":[A-Za-z0-9+/]*={0,2}:"
+_OTHER = (
+    r'"(?:[ !#-\[\]-~]|\\["\\])*"'  # a string
+    r'|%"[ !#-~]*"'  # a display string
+    r"|\?[01]|@?-?[0-9]{1,15}(?:\.[0-9]{1,3})?"  # a boolean; a date, an integer, a decimal
+    r"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*"  # a token
+)
+_PARAMETERS = rf"(?:; *{_KEY}(?:=(?:{_BYTES}|{_OTHER}))?)*"
+_ITEM = rf"(?:{_BYTES}|{_OTHER}){_PARAMETERS}"
+_INNER_LIST = rf"\( *(?:{_ITEM}(?: +{_ITEM})* *)?\)"
+_MEMBER = re.compile(rf"({_KEY})(?:=(?:({_BYTES})|{_OTHER}|{_INNER_LIST}))?{_PARAMETERS}")
+_COMMA = re.compile(r"[ \t]*,[ \t]*")
 _LEGACY = re.compile(r"[ \t]*([A-Za-z0-9-]+)=([A-Za-z0-9+/=]+)(?:;[^,]*)?[ \t]*(?:,|$)")
 
 
@@ -47,18 +60,28 @@ class Expected(NamedTuple):
 def parse_digest_field(field: str) -> list[Expected]:
     """Return the digests of a Content-Digest or Repr-Digest field; of a repeated key the last counts (RFC 9651 4.2.2).
 
-    Empty when the field is no dictionary of byte sequences: the whole field is ignored then (RFC 9651 4.2).
+    Empty when the field is no dictionary: the whole field is ignored then (RFC 9651 4.2). A member that is no byte
+    sequence is no digest; the others count.
     """
     found: dict[str, bytes] = {}
+    field = field.strip(" ")
     at = 0
     while at < len(field):
         match = _MEMBER.match(field, at)
         if match is None:
             return []
-        at = match.end()
-        digest = _base64(match[2]) if match[2] is not None else None
-        if digest is not None:
+        found.pop(match[1], None)
+        if match[2] is not None:
+            digest = _byte_sequence(match[2])
+            if digest is None:
+                return []
             found[match[1]] = digest
+        at = match.end()
+        if at < len(field):
+            comma = _COMMA.match(field, at)
+            if comma is None or comma.end() == len(field):  # a comma at the end is an error
+                return []
+            at = comma.end()
     return [Expected(*item) for item in found.items()]
 
 
@@ -89,3 +112,9 @@ def _base64(value: str) -> bytes | None:
         return b64decode(value, validate=True)
     except ValueError:
         return None
+
+
+def _byte_sequence(item: str) -> bytes | None:
+    """Decode `:BASE64:`; missing padding is forgiven, as RFC 9651 4.2.7 wants."""
+    digits = item[1:-1].rstrip("=")
+    return _base64(digits + "=" * (-len(digits) % 4))

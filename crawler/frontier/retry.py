@@ -149,7 +149,7 @@ def parse_retry_after(value: str, now: float) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _LONGEST)
-    moment = _http_date(value)
+    moment = http_date(value)
     return None if moment is None else min(max(0.0, moment - now), _LONGEST)
 
 
@@ -163,7 +163,8 @@ _DATES: Final = (
 )  # RFC 9110 5.6.7. Not strptime, which reads the names in the user's language, nor email.utils, which takes anything.
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Return the Unix time of an HTTP-date (RFC 9110 5.6.7) in any of its three forms, None when it is none."""
     for pattern in _DATES:
         match = re.fullmatch(pattern, value, re.ASCII | re.IGNORECASE)
         if match is None or match["month"].lower() not in _MONTHS:
