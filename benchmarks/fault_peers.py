@@ -35,6 +35,9 @@ class Job:
     """Whether certificates are not to be checked."""
 
 
+OURS = (sys.executable, "-m", "crawler", "download")
+
+
 @cache
 def _knows(tool: str, option: str) -> bool:
     """Tell whether this version of a tool has an option."""
@@ -116,12 +119,12 @@ def pypdl(python: str) -> Command:
 
 def ours(job: Job) -> list[str] | None:
     """The command of this project."""
-    command = [sys.executable, "-m", "crawler", "download", job.url, "--output", str(job.file),
-               "--segments", str(SEGMENTS), "--retries", str(RETRIES), "--timeout", str(SILENCE_SECONDS)]  # fmt: skip
+    command = [*OURS, "--quiet", "--output", str(job.file), "--segments", str(SEGMENTS), "--retries", str(RETRIES),
+               "--timeout", str(SILENCE_SECONDS), "--allow-address", "127.0.0.0/8"]  # fmt: skip
+    command += ["--allow-address", "::1/128"]
     command += ["--sha256", job.sha256] if job.sha256 is not None else []
-    for mirror in job.mirrors:
-        command += ["--mirror", mirror]
-    return None if job.trusts_anybody else command
+    command += ["--insecure"] if job.trusts_anybody else []
+    return [*command, job.url, *job.mirrors]
 
 
 def peers(python: str | None) -> dict[str, Command]:

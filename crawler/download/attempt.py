@@ -14,8 +14,8 @@ from crawler.download.discover import algorithms_for, claims_of
 from crawler.download.fault import Fault
 from crawler.download.fields import Fields
 from crawler.download.identity import Identity
-from crawler.download.limiter import Limiter
 from crawler.download.landing import Landing
+from crawler.download.limiter import Limiter
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
 from crawler.fetch.fetcher import utc_now
 from crawler.fetch.head import REDIRECTS, retry_after

@@ -21,8 +21,27 @@ from typing import Self, cast
 from crawler.download.fault import Fault
 from crawler.download.terms import Terms, work
 from crawler.download.wire import (
-    END_UNKNOWN, BadFrame, Cut, Ended, Fetch, Follow, Forget, Hashed, Head, Held, Hello, Inbox, Landed, Order, Progress,
-    Rate, Report, Stop, Upto, WasCut, encode,
+    END_UNKNOWN,
+    BadFrame,
+    Cut,
+    Ended,
+    Fetch,
+    Follow,
+    Forget,
+    Hashed,
+    Head,
+    Held,
+    Hello,
+    Inbox,
+    Landed,
+    Order,
+    Progress,
+    Rate,
+    Report,
+    Stop,
+    Upto,
+    WasCut,
+    encode,
 )  # fmt: skip
 from crawler.errors import WorkersError
 from crawler.fetch.options import FetchOptions
@@ -290,8 +309,6 @@ class Crew:
             trouble: Exception
             try:
                 await run_async_in_worker(work, terms, pool=self._pool, loop_factory=_loop_factory())
-                if self._is_closing:
-                    return
                 trouble = WorkersError("a worker hung up")
             except (WorkerCrashed, OSError, TimeoutError) as exc:
                 trouble = exc
@@ -299,12 +316,17 @@ class Crew:
                 self._fail(WorkersError(f"the worker processes cannot be started: {exc}"))
                 return
             self._tokens.discard(terms.token)
+            if self._is_over():
+                return
             self._deaths += 1
             if self._deaths > MAX_DEATHS:
                 self._fail(WorkersError(f"worker processes keep dying: {trouble}"))
                 return
             terms = Terms(terms.address, secrets.token_hex(16), terms.fetch)
             self._tokens.add(terms.token)
+
+    def _is_over(self) -> bool:
+        return self._is_closing
 
     def _fail(self, error: WorkersError) -> None:
         self._broken = error
@@ -347,4 +369,4 @@ def _private_folder() -> Path:
     if len(os.fsencode(folder)) <= MAX_ADDRESS:
         return folder
     folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="crawlmill-", dir="/tmp"))  # noqa: S108 - made new, with a random name, 0700
+    return Path(tempfile.mkdtemp(prefix="crawlmill-", dir="/tmp"))  # made new, with a random name, 0700

@@ -9,7 +9,7 @@ async with Downloader(Path("data"), DownloadOptions(segments=8)) as downloader:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from crawler.download.digests import Digest, parse_digest
 from crawler.download.fault import Fault
 from crawler.download.gate import HostGate
 from crawler.download.layout import prepare
+from crawler.download.receipt import Receipt
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
 from crawler.download.terms import new_pool
@@ -96,6 +97,17 @@ class Downloader:
             return self._refused(wanted)
         async with self._files:
             return await Transfer(canonical, self._yard, progress=progress, on_redirect=on_redirect).run()
+
+    async def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
+        """Fetch only `spans` of a damaged file again and replace it, if the result has the receipt's digests.
+
+        A file that is missing is fetched as a whole. What cannot be repaired stays as it is; the result tells why.
+        """
+        assert self._yard is not None, "used inside `async with`"
+        digests = tuple(Digest(name, bytes.fromhex(value)) for name, value in receipt.digests.items())
+        wanted = Wanted(receipt.url, receipt.path, digests, receipt.size, receipt.mirrors)
+        async with self._files:
+            return await Transfer(wanted, self._yard).repair(receipt, spans)
 
     async def fetch_all(
         self, wanted: Iterable[Wanted], progress: ProgressSink | None = None

@@ -15,6 +15,7 @@ from crawler.download.books import Books
 from crawler.download.crew import Hand, Running
 from crawler.download.fault import Fault
 from crawler.download.identity import Identity
+from crawler.download.quiet import first_of
 from crawler.download.retry import GivenUp, Source
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Head, Report
 
@@ -97,7 +98,7 @@ class Opening:
             running = hand.begin(order, _first_head(head))
             running.ended.add_done_callback(lambda _: books.gate.leave(url))
             try:
-                await asyncio.wait([head, running.ended], return_when=asyncio.FIRST_COMPLETED)
+                await first_of(head, running.ended)
             except asyncio.CancelledError:
                 await running.stop()
                 raise

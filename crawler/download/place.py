@@ -5,6 +5,7 @@ Everything here waits for the disk: call it in a thread. What is taken is given 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from crawler.download.journal import Piece
 from crawler.download.journal_file import JournalFile, TargetLock
 from crawler.download.layout import Places, new_token, places_of, prepare_target
 from crawler.download.receipt import Receipt
+from crawler.download.repair import begin_repair
 
 
 class Left(NamedTuple):
@@ -62,6 +64,13 @@ class Place:
         resumed = JournalFile.resume(self.places, url=self._url, durable=self._is_durable)
         if resumed.journal is None:
             return None
+        self.journal = resumed.journal
+        return Left(resumed.journal, tuple(recheck(resumed.journal.part, resumed.claimed)))
+
+    def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> Left:
+        """Begin with what is good of a damaged file: all but `spans`."""
+        resumed = begin_repair(self.places, receipt, spans, durable=self._is_durable)
+        assert resumed.journal is not None
         self.journal = resumed.journal
         return Left(resumed.journal, tuple(recheck(resumed.journal.part, resumed.claimed)))
 

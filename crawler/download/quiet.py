@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ async def uninterrupted(awaitable: Awaitable[T]) -> T:
     return task.result()
 
 
-async def ended(*tasks: asyncio.Task[object]) -> None:
+async def ended(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended; what they raise is seen."""
     for task in tasks:
         task.cancel()
@@ -35,3 +35,8 @@ async def ended(*tasks: asyncio.Task[object]) -> None:
         await uninterrupted(asyncio.wait(tasks))
     for task in tasks:
         _ = task.cancelled() or task.exception()
+
+
+async def first_of(*futures: asyncio.Future[Any]) -> None:
+    """Wait until one of them is done."""
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ from crawler.download.crew import Crew, Hand
 from crawler.download.fault import Fault
 from crawler.download.retry import GivenUp
 from crawler.download.wire import Hashed, Report
+from crawler.errors import WorkersError
 
 TELL_BYTES = 4 << 20
 """The frontier moves at least this much before the worker is told."""
@@ -61,7 +62,7 @@ class Tail:
     async def _begin(self) -> None:
         try:
             hand = await self._crew.hand()
-        except Exception as error:
+        except WorkersError as error:
             if not self._digests.done():
                 self._digests.set_exception(error)
             return

@@ -7,7 +7,7 @@ ends this, also a cancellation, leaves what had landed in the journal, and no na
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, assert_never
 
 from crawler.download.books import Books
@@ -53,6 +53,7 @@ class Transfer:
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")
         self._place: Place | None = None
         self._is_single = False
+        self._is_replacing = False
         self._changes = 0
         self._mismatches = 0
         self._loop = asyncio.get_running_loop()
@@ -64,8 +65,16 @@ class Transfer:
 
     async def run(self) -> FileResult:
         """Return what became of the file. Expected trouble is in the result; a cancellation and bugs pass."""
+        return await self._told(self._fetch)
+
+    async def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
+        """Fetch only `spans` of a damaged file again, as the receipt has it; the file gives way when that is right."""
+        self._is_replacing = True
+        return await self._told(lambda: self._repaired(receipt, spans))
+
+    async def _told(self, work: Callable[[], Coroutine[Any, Any, FileResult]]) -> FileResult:
         try:
-            return await self._fetch()
+            return await work()
         except GivenUp as trouble:
             return self._failed(trouble.fault, trouble.detail)
         except DownloadError as trouble:
@@ -95,6 +104,23 @@ class Transfer:
 
     # -- from the beginning
 
+    async def _repaired(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
+        await self._take(receipt.path)
+        assert self._place is not None
+        if self._place.is_taken:
+            place = self._place
+            left = await uninterrupted(run_blocking(place.repair, receipt, spans))
+            try:
+                done = await self._completed(await Version(self._books, self._progress).resumed(left))
+            except FileChanged as news:
+                raise GivenUp(Fault.CHANGED, str(news)) from news
+            except PartsRefused as refusal:
+                raise GivenUp(Fault.RANGE_IGNORED, str(refusal)) from refusal
+            if done is not None:
+                return done
+            await self._discarded()
+        return await self._fetched()
+
     async def _fetch(self) -> FileResult:
         if self._wanted.path is not None:
             there = await self._take(str(safe_relative(self._wanted.path)))
@@ -103,6 +129,9 @@ class Transfer:
             left = await self._left()
             if left is not None and (done := await self._attempt(lambda: self._resumed(left))) is not None:
                 return done
+        return await self._fetched()
+
+    async def _fetched(self) -> FileResult:
         while True:
             done = await self._attempt(self._afresh)
             if done is not None:
@@ -116,14 +145,19 @@ class Transfer:
         except FileChanged as news:
             self._changes += 1
             if self._changes > MAX_CHANGES:
+                await self._discarded()
                 raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
         except PartsRefused:
             self._is_single = True
         if done is None:
-            await self._books.begin_again()
-            if self._place is not None:
-                await uninterrupted(run_blocking(self._place.drop))
+            await self._discarded()
         return done
+
+    async def _discarded(self) -> None:
+        """Remove all that came: nothing of it is worth a resume."""
+        await self._books.begin_again()
+        if self._place is not None:
+            await uninterrupted(run_blocking(self._place.drop))
 
     async def _take(self, path: str) -> FileResult | None:
         """Take the target; return the result at once if the file is there already, as it is wanted."""
@@ -135,6 +169,8 @@ class Transfer:
         assert self._place is not None
         self._books.path = path
         receipt = self._place.receipt
+        if self._is_replacing:
+            return None
         if receipt is not None and self._is_satisfied(receipt):
             return result_from(receipt, self._seconds)
         if self._place.is_taken:
@@ -275,7 +311,7 @@ class Transfer:
             case Mismatch(claim, got):
                 self._mismatches += 1
                 if self._mismatches > len(books.sources.all):
-                    await self._attempt_discard()
+                    await self._discarded()
                     return result_of(
                         self._wanted, books, self._seconds, "mismatch", fault=Fault.DIGEST_MISMATCH,
                         detail=f"{got} instead of {claim}", size=size, digests=digests,
@@ -293,12 +329,6 @@ class Transfer:
             case _:
                 assert_never(judged)
 
-    async def _attempt_discard(self) -> None:
-        """Remove bytes that are proved to be wrong: nothing of them is worth a resume."""
-        await self._books.begin_again()
-        if self._place is not None:
-            await uninterrupted(run_blocking(self._place.drop))
-
     async def _finished(
         self, size: int, digests: dict[str, str], stamp: Stamp | None, claim: Claim | None
     ) -> FileResult:
@@ -307,7 +337,9 @@ class Transfer:
         assert place is not None
         receipt = receipt_of(self._wanted, place.places.path, size, digests, books, claim, self._seconds)
         expected = {} if claim is None else {claim.digest.algorithm: claim.digest.value.hex()}
-        await uninterrupted(self._yard.finish(place, books.part, receipt, expected, stamp))
+        await uninterrupted(
+            self._yard.finish(place, books.part, receipt, expected, stamp, is_replacing=self._is_replacing)
+        )
         books.part = ""
         return result_of(
             self._wanted, books, self._seconds, "unverified" if claim is None else "verified", path=receipt.path,

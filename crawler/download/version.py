@@ -16,6 +16,7 @@ from crawler.download.opening import Opened
 from crawler.download.place import Left
 from crawler.download.plan import Order, Plan, piece_for
 from crawler.download.quiet import ended as gone
+from crawler.download.quiet import first_of
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
 from crawler.download.spans import Spans
@@ -90,7 +91,7 @@ class Version:
         running.send(Go(running.id, books.part, False))
         keeping = self._loop.create_task(books.keep_journal())
         try:
-            await asyncio.wait([keeping, running.ended], return_when=asyncio.FIRST_COMPLETED)
+            await first_of(keeping, running.ended)
             if keeping.done():
                 keeping.result()
             ended = await running.wait()
@@ -132,6 +133,7 @@ class Version:
             segments.wake()
             self._show(plan.active)
 
+        books.on_moved = lambda: self._show(plan.active)
         self._written = lambda: plan.written
         books.on_hashed = hashed
         fetching = self._loop.create_task(segments.run(adopted, books.options.segments))

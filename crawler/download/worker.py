@@ -16,7 +16,21 @@ from crawler.download.hashing import Hashing
 from crawler.download.limiter import Limiter
 from crawler.download.terms import Terms
 from crawler.download.wire import (
-    BadFrame, Cut, Ended, Fetch, Follow, Forget, Go, Hello, Inbox, Rate, Report, Stop, Upto, WasCut, Write,
+    BadFrame,
+    Cut,
+    Ended,
+    Fetch,
+    Follow,
+    Forget,
+    Go,
+    Hello,
+    Inbox,
+    Rate,
+    Report,
+    Stop,
+    Upto,
+    WasCut,
+    Write,
     encode,
 )  # fmt: skip
 from crawler.fetch.stream import Streamer

@@ -20,7 +20,7 @@ from crawler.download.values import Wanted
 from crawler.testing import FaultServer, Reply, Request, serve, version
 from crawler.testing.oracle import judge, strays
 from pipelines.pool.pool import WorkerPool
-from tests.support.downloading import LIMIT_SECONDS, SEAM_BYTES, options
+from tests.support.downloading import LIMIT_SECONDS, SPARE_BYTES, options
 
 SIZE = 12 * 1024 * 1024 + 1
 FILE = version("A", SIZE)
@@ -48,7 +48,7 @@ async def finish(root: Path, server: FaultServer, pool: WorkerPool | None) -> in
     assert judge(root / "f", [FILE.body], says_success=True) == "right"
     room = root / ".crawlmill"
     assert strays(root, [root / "f", room / "receipts", room / "locks"]) == []
-    assert server.sent - before <= SIZE - result.resumed_bytes + 5 * SEAM_BYTES
+    assert server.sent - before <= SIZE - result.resumed_bytes + SPARE_BYTES
     return server.sent - before
 
 
@@ -65,7 +65,7 @@ async def test_d94_cancelled_anywhere_leaves_no_name_and_can_be_resumed(
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert not (tmp_path / "f").exists()
-        assert await finish(tmp_path, server, pool) <= SIZE + 5 * SEAM_BYTES
+        assert await finish(tmp_path, server, pool) <= SIZE + SPARE_BYTES
 
 
 async def test_d94_a_download_that_is_cancelled_leaves_the_others_alone(tmp_path: Path, pool: WorkerPool) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from crawler.download.digests import parse_digest
 from crawler.download.downloader import Downloader
 from crawler.download.values import DownloadOptions, FileResult, Wanted
-
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.testing.bodies import digest
 from crawler.testing.cases import PATH, Case, Need, Setting
@@ -22,8 +21,8 @@ from pipelines.pool.pool import WorkerPool
 
 NAME = "data.bin"
 LIMIT_SECONDS = 40.0
-SEAM_BYTES = 64 * 1024
-"""What a resume may fetch again at each end of what it has: to compare, not because it is missing."""
+SPARE_BYTES = 1024 * 1024
+"""What a resume may fetch beside what is missing: overlaps to compare, and the last pieces twice, to win a race."""
 
 
 def options(segments: int, fetch: FetchOptions | None = None) -> DownloadOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from crawler.testing.bodies import Literal, digest
 from crawler.testing.cases.case import Build, Need, Setting, Shelf, content, faulty
@@ -16,11 +17,35 @@ case = SHELF.case
 _WRONG = ("digest_mismatch", "retries_exhausted")
 _SMALL = 200_001
 
+_CASTAGNOLI = 0x82F63B78  # reflected (RFC 3720 B.4)
+
 Lines = Callable[[Setting], Fields]
 
 
 def _base64(setting: Setting, algorithm: str) -> str:
     return b64encode(bytes.fromhex(digest(setting.file.body, algorithm))).decode()
+
+
+@cache
+def _crc32c_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_CASTAGNOLI if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+def crc32c(data: bytes) -> bytes:
+    """Return the CRC-32C of some bytes, big-endian; slow, for small files."""
+    table, register = _crc32c_table(), 0xFFFFFFFF
+    for byte in data:
+        register = table[(register ^ byte) & 0xFF] ^ register >> 8
+    return (register ^ 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _goog_crc32c(setting: Setting) -> str:
+    return b64encode(crc32c(setting.file.body.read(0, setting.size))).decode()
 
 
 def _stated(lines: Lines, does: str) -> Build:
@@ -48,6 +73,23 @@ for (_id, _variant), _lines in _RIGHT.items():
             _stated(_lines, f"Every reply states the right digest of the whole file ({_variant}).")
         )  # fmt: skip
 
+
+@case("D110", "two x-goog-hash lines", "two", size=_SMALL, must_verify=True)
+def d110_two(setting: Setting) -> Responder:
+    """Every reply states CRC-32C and MD5 of the file, each in a line of its own."""
+    lines = (("x-goog-hash", f"crc32c={_goog_crc32c(setting)}"), ("x-goog-hash", f"md5={_base64(setting, 'md5')}"))
+    setting.file = replace(setting.file, fields=lines)
+    return setting.honest
+
+
+@case("D110", "a composite object", "composite", size=_SMALL)
+def d110_composite(setting: Setting) -> Responder:
+    """Every reply states the CRC-32C of the file and no MD5, as for an object that was put together from four."""
+    lines = (("x-goog-hash", f"crc32c={_goog_crc32c(setting)}"), ("x-goog-component-count", "4"))
+    setting.file = replace(setting.file, fields=lines)
+    return setting.honest
+
+
 _ZERO = b64encode(bytes(32)).decode()
 _ZERO_MD5 = b64encode(bytes(16)).decode()
 _LIES: dict[tuple[str, str], Fields] = {
@@ -67,7 +109,6 @@ _NOTHING: dict[tuple[str, str], Fields] = {
     ("D108", "syntax"): (("Repr-Digest", "sha-256=:not base64!:, sha-256"),),
     ("D108", "unknown"): (("Repr-Digest", "sha-999=:AAAA:, unixsum=:AAAA:"),),
     ("D108", "length"): (("Repr-Digest", "sha-256=:AAAA:"),),
-    ("D110", "composite"): (("x-goog-hash", "crc32c=AAAAAA=="), ("x-goog-component-count", "4")),
     ("D111", "composite"): (("x-amz-checksum-sha256", f"{_ZERO}-4"), ("x-amz-checksum-type", "COMPOSITE")),
     ("D111", "composite-bare"): (("x-amz-checksum-sha256", _ZERO), ("x-amz-checksum-type", "COMPOSITE")),
 }

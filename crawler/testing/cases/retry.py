@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 from crawler.testing.bodies import flipped
@@ -86,8 +87,9 @@ def d68_stretch(setting: Setting) -> Responder:
 @case("D69", "nobody listens", "refused", right=False, faults=("connect", "retries_exhausted"))
 def d69(setting: Setting) -> Responder:
     """The port of the URL is closed."""
-    with_closed_port = setting.server.url(PATH).replace(f":{setting.server.port()}/", ":1/")
-    setting.url = with_closed_port
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    setting.url = f"http://127.0.0.1:{port}{PATH}"
     return setting.honest
 
 
@@ -202,8 +204,7 @@ def d123(setting: Setting) -> Responder:
 @case("D123", "a proxy", "proxy", needs=[Need.PROXY])
 def d123_proxy(setting: Setting) -> Responder:
     """The server is a proxy, asked by whole URLs; it has the file itself."""
-    setting.mirrors = []
-    setting.url = f"http://127.0.0.9:9{PATH}"
+    setting.url = f"http://127.0.0.9:8080{PATH}"
     return setting.honest
 
 
