@@ -8,6 +8,8 @@ import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -53,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("directory", metavar="DIR", type=Path, help="a folder that files were downloaded to")
     add("--repair", action="store_true", help="fetch damaged and missing bytes again, and only those")
     add("--processes", type=_count, default=None, metavar="N", help="files read at once [as many as there are cores]")
+    add(
+        "--allow-address", type=ip_network, action="append", default=[], metavar="NET",
+        help="also reach this network for repairs, such as 10.0.0.0/8",
+    )  # fmt: skip
     add("-q", "--quiet", action="store_true", help="name what is damaged, nothing else")
 
 
@@ -70,17 +76,18 @@ def main(args: argparse.Namespace, say: Say, tell: Say, opens: Opens | None = No
         tell(f"crawl verify: {exc}")
         return ExitCode.USAGE
     verifying = _Verifying(root, todo, say, (lambda _: None) if args.quiet else tell)
-    repairing = (opens or _downloader) if args.repair else None
+    repairing = (opens or partial(_downloader, networks=tuple(args.allow_address))) if args.repair else None
     with asyncio.Runner() as runner:
         return runner.run(_stoppable(verifying.run(args.processes, repairing), tell))
 
 
-def _downloader(root: Path) -> AbstractAsyncContextManager[Repairs]:
+def _downloader(root: Path, networks: tuple[IPv4Network | IPv6Network, ...]) -> AbstractAsyncContextManager[Repairs]:
     """Open a downloader; the HTTP client is loaded only if there is something to repair."""
     from crawler.download.downloader import Downloader
     from crawler.download.values import DownloadOptions
+    from crawler.fetch.options import FetchOptions
 
-    return Downloader(root, DownloadOptions())
+    return Downloader(root, DownloadOptions(fetch=FetchOptions(allow_addresses=networks)))
 
 
 def _count(text: str) -> int:
