@@ -146,11 +146,15 @@ def listed(config: Config, tidy: Callable[[CanonicalUrl], CanonicalUrl]) -> dict
 
 
 def files(config: Config, listed: Mapping[str, Download]) -> Files | None:
-    """Return the rule that says which URLs are files; None where nothing is."""
+    """Return the rule that says which URLs are files; None where nothing is.
+
+    Raises ConfigError for a digest that needs a package which is not installed.
+    """
     if not config.has_files:
         return None
     from crawler.frontier.files import Files
 
+    _check_algorithms(config)
     return Files(config.downloads.patterns, config.downloads.content_types, listed)
 
 
@@ -161,6 +165,22 @@ def bodies(config: Config) -> BodyStore | None:
     from crawler.engine.bodies import BodyStore  # file calls in threads: 6 ms of a start that few crawls need
 
     return BodyStore(config.job.out / "bodies", durable=config.output.durability == "full")
+
+
+def _check_algorithms(config: Config) -> None:
+    from crawler.download.digests import MissingExtra, new_hash
+
+    wanted = [(f"downloads.digests[{index}]", name) for index, name in enumerate(config.downloads.digests)]
+    for index, file in enumerate(config.download):
+        wanted += [(f"download[{index}].digests", text.partition(":")[0]) for text in file.known_digests()]
+    problems = []
+    for key, name in wanted:
+        try:
+            new_hash(name)
+        except MissingExtra as exc:
+            problems.append(Problem(key=key, rule=str(exc)))
+    if problems:
+        raise ConfigError(problems)
 
 
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:
@@ -184,3 +204,4 @@ def check(config: Config) -> None:
     except StageError as exc:
         raise ConfigError([Problem(key="parse.stages", rule=str(exc))]) from exc
     fetch_options(config)
+    files(config, listed(config, lambda url: url))

@@ -13,11 +13,13 @@ from crawler import Crawl
 from crawler.config import Config
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
+from crawler.download.digests import MissingExtra
 from crawler.download.discover import Trust
 from crawler.download.fault import Fault
 from crawler.engine import open_files
+from crawler.engine.assemble import check
 from crawler.engine.summary import Summary
-from crawler.errors import ExitCode, StateError
+from crawler.errors import ConfigError, ExitCode, StateError
 from tests.support.engine_runs import lines
 from tests.support.fake_downloads import FakeDownloads
 
@@ -296,3 +298,24 @@ async def test_without_rules_for_files_nothing_of_the_downloads_is_loaded(server
     )
     out, _ = await asyncio.wait_for(process.communicate(), 20)
     assert out.splitlines()[-1] == b"[]"
+
+
+def test_a_digest_that_needs_a_package_which_is_not_there_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(name: str) -> None:
+        if name in ("blake3", "crc32c"):
+            raise MissingExtra(name, name)
+
+    monkeypatch.setattr("crawler.download.digests.new_hash", missing)
+    config = Config(
+        job={"out": str(tmp_path)},
+        downloads={"digests": ["sha256", "blake3"]},
+        download=[{"url": "https://a.test/x", "digests": ["crc32c:00000000"]}],
+    )
+    with pytest.raises(ConfigError) as caught:
+        check(config)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "downloads.digests[1]: blake3 needs an extra: pip install 'crawlmill[blake3]'",
+        "download[0].digests: crc32c needs an extra: pip install 'crawlmill[crc32c]'",
+    ]
