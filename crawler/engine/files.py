@@ -22,7 +22,7 @@ from crawler.download.fault import Fault
 from crawler.download.values import FileProgress, FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.engine.gate import FrontierGate
 from crawler.engine.sums import SumsWatch
-from crawler.errors import StateError
+from crawler.errors import StateError, WorkersError
 from crawler.fetch.outcome import Redirected
 from crawler.frontier.files import Files, place_of
 from crawler.frontier.frontier import Frontier
@@ -130,7 +130,10 @@ class FileDesk:
         return self._parts.files.is_listed(request.url, request.redirects)
 
     async def fetch(self, request: Request) -> FileEnded | Redirected | None:
-        """Return what a file came to; None when it stays pending. Raises StateError when this machine is in trouble."""
+        """Return what a file came to; None when it stays pending.
+
+        Raises StateError when this machine is in trouble, WorkersError when no process can be kept alive.
+        """
         await self.sums.wait_for(request.url)
         async with self._places:
             wanted = await self._wanted(request)
@@ -140,6 +143,8 @@ class FileDesk:
 
             try:
                 result = await self._downloads.fetch(wanted, progress=note, on_redirect="report")
+            except WorkersError:
+                raise
             except Exception as exc:  # noqa: BLE001  # a bug met on one file costs that file; the exit code tells
                 self.bugs += 1
                 _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)

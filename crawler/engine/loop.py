@@ -183,7 +183,7 @@ class Engine:
                         assert self.files is not None, "only downloads ask for slots"
                         self.files.gate.granted(slot)
                     case Denied(request, reason):
-                        self._store.put(Skip(request, reason))
+                        self._store.put(Skip(request, reason, self._is_listed(request)))
                     case Done():
                         if self._is_complete():
                             return True
@@ -275,6 +275,9 @@ class Engine:
     def _open_files(self) -> int:
         return 0 if self.files is None else self.files.open
 
+    def _is_listed(self, request: Request) -> bool:
+        return self.files is not None and self.files.is_listed(request)
+
     @property
     def _unsettled_bytes(self) -> int:
         return 0 if self.files is None else self.files.unsettled_bytes
@@ -351,11 +354,12 @@ class Engine:
         target = self._parts.tidy(outcome.target)
         if len(request.redirects) >= MAX_REDIRECTS or target == request.url:
             hops = " → ".join([*request.redirects, request.url, target])
-            self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status))
+            missed = self._is_listed(request)
+            self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status, missed))
             return
         line = redirect_line(request, outcome, target, self._config.output.headers)
         found: Admitted | str | None = (host_of(target), 0)
-        if self.files is None or not self.files.is_listed(request):  # a listed file may be anywhere
+        if not self._is_listed(request):  # a listed file may be anywhere
             (found,) = await self._parts.judge([target])
         fingerprint = self._parts.fingerprint(target)
         if found is None:

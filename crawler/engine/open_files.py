@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from crawler.config import Config
 from crawler.download.downloader import Downloader
+from crawler.download.errors import DownloadError
 from crawler.download.values import DownloadOptions
 from crawler.engine.assemble import fetch_options
 from crawler.engine.clock import Clock
@@ -40,11 +41,11 @@ def download_options(config: Config) -> DownloadOptions:
 async def open_files(config: Config, parts: FileParts, clock: Clock) -> AsyncIterator[FileDesk]:
     """Open the downloads, and close them with the block. Raises StateError when their folder cannot be used."""
     folder = config.downloads.folder or config.job.out / "files"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        text = f"{folder}: cannot be used as folder for files: {exc.strerror or exc}"
-        raise StateError(f"{text}; make room or mend the disk, or choose another downloads.folder") from exc
     gate = FrontierGate(parts.frontier, clock, parts.wake, retry_after_max=config.politeness.retry_after_max)
-    async with Downloader(folder, download_options(config), gate=gate) as downloads:
+    async with AsyncExitStack() as stack:
+        try:
+            downloads = await stack.enter_async_context(Downloader(folder, download_options(config), gate=gate))
+        except (DownloadError, OSError) as exc:
+            text = f"{folder}: cannot be used as folder for files: {getattr(exc, 'strerror', None) or exc}"
+            raise StateError(f"{text}; make room or mend the disk, or choose another downloads.folder") from exc
         yield FileDesk(parts, downloads, gate)

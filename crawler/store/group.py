@@ -56,6 +56,8 @@ class Failure(NamedTuple):
     reason: Reason
     detail: str = ""
     status: int | None = None
+    is_missed: bool = False
+    """As in `FileEnded`."""
 
 
 class Skip(NamedTuple):
@@ -63,6 +65,8 @@ class Skip(NamedTuple):
 
     request: Request
     reason: Reason
+    is_missed: bool = False
+    """As in `FileEnded`."""
 
 
 class Retried(NamedTuple):

@@ -125,7 +125,8 @@ class Ledger:
             case Failure():
                 group.states.setdefault(FAILED, []).append(item.request.id)
                 self._failure(item)
-            case Skip(request, reason):
+            case Skip(request, reason, is_missed):
+                self.counters["files_missed"] += is_missed
                 group.states.setdefault(STATE_SKIPPED, []).append(request.id)
                 self._skip(request.url, reason, request.depth, request.via)
             case Retried(request):
@@ -277,6 +278,7 @@ class Ledger:
         }
         self._outputs.add(ERRORS, orjson.dumps(line) + b"\n")
         self.counters["failed"] += 1
+        self.counters["files_missed"] += item.is_missed
         self.counters[f"failed:{item.reason.value}"] += 1
 
     def _skip(self, url: str, reason: Reason, depth: int, via: str | None) -> None:

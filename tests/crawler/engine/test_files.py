@@ -19,7 +19,7 @@ from crawler.download.fault import Fault
 from crawler.engine import open_files
 from crawler.engine.assemble import check
 from crawler.engine.summary import Summary
-from crawler.errors import ConfigError, ExitCode, StateError
+from crawler.errors import ConfigError, ExitCode, StateError, WorkersError
 from tests.support.engine_runs import lines
 from tests.support.fake_downloads import FakeDownloads
 
@@ -203,6 +203,38 @@ async def test_a_listed_file_that_is_missing_is_a_failure_of_the_crawl(
     assert summary.exit_code == ExitCode.COMPLETE
 
 
+async def test_a_listed_file_that_robots_may_not_have_is_missing_too(
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+) -> None:
+    config = config_of(server, tmp_path / "out", download=[{"url": server.url + "private/x.zip"}])
+    summary = await crawl(config)
+    skipped = {line["url"]: line["reason"] for line in lines(tmp_path / "out", "skipped")}
+    assert skipped.get(server.url + "private/x.zip") == "robots"
+    assert not any(wanted.url.endswith("private/x.zip") for wanted in downloads.wanted)
+    assert summary.exit_code == ExitCode.FAILURES
+    assert (await crawl(config)).exit_code == ExitCode.FAILURES, "the next run says so too"
+
+
+async def test_a_listed_file_that_is_sent_in_circles_is_missing_too(
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+) -> None:
+    target = server.url + "downloads/latest.zip"
+    downloads.ends = {"latest.zip": redirect(target)}
+    summary = await crawl(config_of(server, tmp_path / "out", download=[{"url": target}]))
+    errors = {line["url"]: line["reason"] for line in lines(tmp_path / "out", "errors")}
+    assert errors == {target: "redirect_limit"}
+    assert summary.exit_code == ExitCode.FAILURES
+    assert summary.adds_up()
+
+
+async def test_a_folder_that_cannot_be_used_is_said_before_anything_is_fetched(
+    server: DemoServer, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StateError, match=r"taken: cannot be used as folder for files: .*; make room"):
+        await crawl(config_of(server, tmp_path / "out", downloads={"folder": str(tmp_path / "taken")}))
+
+
 async def test_trouble_of_this_machine_ends_the_run_and_the_file_stays_pending(
     server: DemoServer, downloads: FakeDownloads, tmp_path: Path
 ) -> None:
@@ -226,6 +258,18 @@ async def test_a_bug_costs_one_file_and_the_exit_code_tells(
     line = by_name(tmp_path / "out")["big.bin"]
     assert (line["status"], line["reason"], line["detail"]) == ("failed", "internal", "ZeroDivisionError: oh")
     assert len(by_name(tmp_path / "out")) == len(NAMES)
+
+
+async def test_without_workers_the_run_ends_and_every_file_stays_pending(
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+) -> None:
+    downloads.ends = {"big.bin": {"raises": WorkersError("they die")}}
+    config = config_of(server, tmp_path / "out")
+    with pytest.raises(WorkersError, match="they die"):
+        await crawl(config)
+    assert "big.bin" not in by_name(tmp_path / "out")
+    downloads.ends = {}
+    assert (await crawl(config)).files == len(NAMES)
 
 
 async def test_a_stop_leaves_files_for_the_next_run(
