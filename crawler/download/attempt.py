@@ -156,7 +156,8 @@ class Attempt:
         order = self.order
         begins = order.first - order.lead
         last = "" if order.end == END_UNKNOWN else str(order.end - 1)
-        headers = {"Range": f"bytes={begins}-{last}"}
+        is_whole = begins == 0 and order.end == END_UNKNOWN
+        headers = {} if is_whole else {"Range": f"bytes={begins}-{last}"}
         pinned = Identity(*order.pinned) if order.pinned is not None else None
         condition = pinned.if_range() if pinned is not None else None
         if condition is not None:
@@ -199,6 +200,8 @@ class Attempt:
         if first > order.first:
             raise Trouble(Fault.RANGE_WRONG, f"asked for byte {order.first}, got a part from {first}")
         mine = end if order.end == END_UNKNOWN else min(end, order.end)
+        if order.end == END_UNKNOWN and end != identity.size:
+            raise Trouble(Fault.RANGE_WRONG, "a part, though the whole was asked for")
         can_be_small = first == order.first == 0 and end == identity.size and end <= SMALL_BYTES
         is_small = await self._opened(answer, mine, identity, is_part=True, can_be_small=can_be_small)
         run = self._run = Landing(order.first, mine, first)
