@@ -23,6 +23,7 @@ from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
 from crawler.download.digests import parse_digest
 from crawler.download.discover import Claim, Trust
+from crawler.download.fault import Fault
 from crawler.download.values import Status, Wanted
 from crawler.engine.files import file_record
 from crawler.errors import ExitCode
@@ -310,6 +311,8 @@ def test_the_record_of_a_file_is_documented() -> None:
     assert isinstance(told, list)
     assert list(told[0]) == ["digest", "source", "trust"]
     assert first_column("file status") == list(get_args(Status))
+    elsewhere = {Fault.REDIRECT, Fault.INTERRUPTED, Fault.NO_SPACE, Fault.DISK}
+    assert first_column("file reasons") == [fault.value for fault in Fault if fault not in elsewhere]
 
 
 def test_the_summary_is_documented_and_adds_up(crawled: Path) -> None:

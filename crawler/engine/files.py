@@ -136,29 +136,36 @@ class FileDesk:
         """
         await self.sums.wait_for(request.url)
         async with self._places:
-            wanted = await self._wanted(request)
-
-            def note(progress: FileProgress) -> None:
-                self._progress[request.id] = progress
-
-            try:
-                result = await self._downloads.fetch(wanted, progress=note, on_redirect="report")
-            except WorkersError:
-                raise
-            except Exception as exc:  # noqa: BLE001  # a bug met on one file costs that file; the exit code tells
-                self.bugs += 1
-                _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
-                result = _broken(wanted, f"{type(exc).__name__}: {exc}"[:300])
-            finally:
-                self._progress.pop(request.id, None)
+            result = await self._download(request, await self._wanted(request))
         self._received += result.fetched_bytes
+        return self._end(request, result)
+
+    async def _download(self, request: Request, wanted: Wanted) -> FileResult:
+        def note(progress: FileProgress) -> None:
+            self._progress[request.id] = progress
+
+        try:
+            return await self._downloads.fetch(wanted, progress=note, on_redirect="report")
+        except WorkersError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # a bug met on one file costs that file; the exit code tells
+            self.bugs += 1
+            _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
+            return _broken(wanted, f"{type(exc).__name__}: {exc}"[:300])
+        finally:
+            self._progress.pop(request.id, None)
+
+    def _end(self, request: Request, result: FileResult) -> FileEnded | Redirected | None:
+        """Say what the end of a download means for the crawl."""
         if result.fault is Fault.INTERRUPTED:
             return None
         if result.fault in _OURS:
-            text = f"{wanted.path}: {result.detail}; make room or mend the disk, then run the same command again"
+            text = f"{request.url}: {result.detail}; make room or mend the disk, then run the same command again"
             raise StateError(text)
-        if (moved := _moved(result)) is not None:
-            return moved
+        if result.fault is Fault.REDIRECT:
+            if not (request.url.startswith("https:") and result.final_url.startswith("http:")):
+                return _redirected(result)
+            result = result._replace(fault=Fault.REDIRECT_INSECURE)
         if result.fault is None:
             self._parts.frontier.delivered(request.host)
         is_missed = result.path is None and self.is_listed(request)
@@ -174,7 +181,8 @@ class FileDesk:
         claims: list[Claim] = []
         if parts.options.page_digests:
             for digest, page in await parts.store.claims([parts.fingerprint(name) for name in names]):
-                claims.append(Claim(parse_digest(digest), f"page {page}", trust_of(page, request.url)))
+                trust = max(trust_of(page, name) for name in names)  # whoever moved the file speaks for it too
+                claims.append(Claim(parse_digest(digest), f"page {page}", trust))
         if listed is None:
             return Wanted(request.url, place_of(request.url), claims=tuple(claims))
         return Wanted(
@@ -191,10 +199,8 @@ def _mirrors(listed: Download, url: str) -> tuple[str, ...]:
     return tuple(mirror for mirror in listed.mirrors if mirror != url)
 
 
-def _moved(result: FileResult) -> Redirected | None:
+def _redirected(result: FileResult) -> Redirected:
     """Return the redirect that a download met and did not follow."""
-    if result.fault is not Fault.REDIRECT:
-        return None
     target = canonicalize(result.final_url)
     assert target is not None, "the worker made it canonical"
     return Redirected(result.http_status or 302, target, (("location", target),), _now())

@@ -161,6 +161,29 @@ async def test_a_redirect_goes_through_the_frontier(
     assert skipped["http://elsewhere.test/bare.pdf"] == "host", "the scope decides, as for pages"
 
 
+async def test_whoever_moved_a_file_is_believed_about_it(
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+) -> None:
+    """A page of the origin that redirects to a network for delivery says what the file hashes to."""
+    moved = f"http://127.0.0.2:{server.port}/downloads/moved"
+    downloads.ends = {"big.bin": redirect(moved)}
+    tables = {"scope": {"hosts": ["127.0.0.1", "127.0.0.2"]}, "politeness": {"robots": False}}
+    await crawl(config_of(server, tmp_path / "out", **tables))
+    wanted = next(wanted for wanted in downloads.wanted if wanted.url == moved)
+    assert [claim.trust for claim in wanted.claims] == [Trust.SAME_ORIGIN]
+
+
+async def test_a_redirect_to_where_anybody_can_listen_is_no_file(
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+) -> None:
+    away = "https://127.0.0.1:1/x.zip"
+    downloads.ends = {"x.zip": redirect("http://127.0.0.1:2/y.zip")}
+    config = config_of(server, tmp_path / "out", politeness={"robots": False}, download=[{"url": away}])
+    summary = await crawl(config)
+    assert by_name(tmp_path / "out")["x.zip"]["reason"] == "redirect_insecure"
+    assert summary.exit_code == ExitCode.FAILURES
+
+
 def listing(server: DemoServer, name: str, **more: Any) -> dict[str, Any]:
     return {"url": f"{server.url}downloads/{name}", **more}
 
