@@ -162,8 +162,9 @@ class Engine:
                     return self._is_complete()
                 if not may_start and self.files is not None:
                     self.files.sums.hurry()
-                only_slots = not may_start or (self.files is not None and self.files.is_full)
-                match self._frontier.next(self._clock.now(), only_slots=only_slots):
+                is_open = may_start and (self.files is None or not self.files.is_full)
+                step = self._frontier.next if is_open else self._frontier.next_slot
+                match step(self._clock.now()):
                     case Request() as request:
                         self._start(request)
                         held = False

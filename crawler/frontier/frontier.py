@@ -101,12 +101,10 @@ class Frontier:
 
     # -- the next step
 
-    def next(self, now: float, *, only_slots: bool = False) -> Step:
-        """Return the one thing to do now; with `only_slots` only what downloads under way need."""
-        if self._wishing and (slot := self._grant(now, only_slots=only_slots)):
+    def next(self, now: float) -> Step:
+        """Return the one thing to do now."""
+        if self._wishing and (slot := self._grant(now, in_turns=True)):
             return slot
-        if only_slots:
-            return Wait(self._next_slot())
         while self._delayed and self._delayed[0][0] <= now:
             _, _, host, waiting = heappop(self._delayed)
             if isinstance(waiting, Request):
@@ -137,9 +135,12 @@ class Frontier:
         if self._hosts_on_disk and self._may_ask_hosts(now):
             return self._ask_hosts()
         times = [queue[0][0] for queue in (self._ready, self._delayed) if queue]
-        if (slot_at := self._next_slot()) is not None:
-            times.append(slot_at)
+        times += [at for at in (self._slot_at(),) if at is not None]
         return Wait(min(times) if times else None)
+
+    def next_slot(self, now: float) -> Slot | Wait:
+        """Return the one thing to do now for downloads that are under way; nothing else is begun."""
+        return self._grant(now, in_turns=False) or Wait(self._slot_at())
 
     def _visit(self, host: Host, now: float) -> Request | NeedRobots | Denied | FileFound | None:
         """Take one URL of a host whose clock agrees; None when it had to be parked."""
@@ -230,14 +231,14 @@ class Frontier:
         if host := self._by_name.get(host_name):
             host.clock.recovered()
 
-    def _next_slot(self) -> float | None:
+    def _slot_at(self) -> float | None:
         soonest = min((host.clock.ready_at for host in self._wishing.values()), default=inf)
         return soonest if soonest < inf else None
 
-    def _grant(self, now: float, *, only_slots: bool) -> Slot | None:
-        """Give a download its turn, at a host that is ready and did not just give one while pages wait."""
+    def _grant(self, now: float, *, in_turns: bool) -> Slot | None:
+        """Give a download its turn, at a host that is ready; `in_turns` with pages that wait there."""
         for host in self._wishing.values():  # as many as downloads are under way: few
-            waits = host.slot_last and (host.window or host.urgent) and not only_slots
+            waits = in_turns and host.slot_last and (host.window or host.urgent)
             if host.clock.ready_at <= now and not waits:
                 ticket = host.wishes.popleft()
                 del self._wishing[ticket]

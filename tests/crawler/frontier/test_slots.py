@@ -109,7 +109,7 @@ def test_without_room_for_pages_only_downloads_go_on() -> None:
     frontier = frontier_of(row(1), row(2), per_host=2)
     frontier.want_slot(1, HOST)
     frontier.want_slot(2, HOST)
-    steps = [frontier.next(0.0, only_slots=True) for _ in range(3)]
+    steps = [frontier.next_slot(0.0) for _ in range(3)]
     assert steps == [Slot(1), Slot(2), Wait(None)]
 
 
