@@ -7,6 +7,7 @@ allowed. Bytes that arrive count as a new beginning. When no place is left, the 
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from crawler.download.fault import Fault, is_retryable
@@ -43,6 +44,8 @@ class Failure(NamedTuple):
     status: int = 0
     retry_after: float | None = None
     """Seconds that the server asked for."""
+    began: float = inf
+    """When the request was made: what was under way when another one failed tells nothing new."""
 
 
 class Source:
@@ -57,6 +60,7 @@ class Source:
         self.hops = 0
         self.failures = 0
         """In a row, without a byte in between."""
+        self._counted_at = -inf
         self.renewals = 0
         self.not_before = 0.0
         self.dead: Fault | None = None
@@ -92,7 +96,7 @@ class Source:
 
         `jitter`: between 0 and 1, any; spreads the retries of many.
         """
-        fault, detail, status, retry_after = failure
+        fault, detail, status, retry_after, began = failure
         if asked != self.at and fault in (Fault.AUTH, Fault.GONE):
             return  # of a signature that was given up meanwhile
         self.detail = detail
@@ -103,6 +107,10 @@ class Source:
         if not is_retryable(fault, status or None):
             self.dead = fault
             return
+        if began < self._counted_at:
+            self.not_before = max(self.not_before, now + (retry_after or 0.0))
+            return
+        self._counted_at = now
         self.failures += 1
         if self.failures > terms.retries:
             self.dead = fault if terms.retries == 0 else Fault.RETRIES_EXHAUSTED
