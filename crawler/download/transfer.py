@@ -126,20 +126,21 @@ class Transfer:
             if done is not None:
                 return done
             await self._discarded()
-        return await self._fetched()
+        return await self._fetched(None)
 
     async def _fetch(self) -> FileResult:
         if self._wanted.path is not None:
             there = await self._take(str(safe_relative(self._wanted.path)))
             if there is not None:
                 return there
-            left = await self._left()
+            return await self._fetched(await self._left())
+        return await self._fetched(None)
+
+    async def _fetched(self, left: Left | None) -> FileResult:
+        """Fetch until there is a result, from what is `left` at first."""
+        try:
             if left is not None and (done := await self._attempt(lambda: self._resumed(left))) is not None:
                 return done
-        return await self._fetched()
-
-    async def _fetched(self) -> FileResult:
-        try:
             while True:
                 done = await self._attempt(self._afresh)
                 if done is not None:
