@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import assert_never
 
 from crawler.download.answer import Asked, AtEnd, Changed, Part, Rejected, Whole, judge, stored_coding
@@ -17,7 +18,6 @@ from crawler.download.identity import Identity
 from crawler.download.landing import Landing
 from crawler.download.limiter import Limiter
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
-from crawler.fetch.fetcher import utc_now
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
 from crawler.frontier.reasons import Reason
@@ -184,7 +184,7 @@ class Attempt:
                 case Rejected(fault, detail, status):
                     await answer.discard()
                     field = next((value for name, value in answer.fields if name == "retry-after"), None)
-                    raise Trouble(fault, detail, status, retry_after(field, utc_now()))
+                    raise Trouble(fault, detail, status, retry_after(field, datetime.now(UTC)))
                 case _:
                     assert_never(verdict)
 

@@ -64,12 +64,13 @@ Tell = Callable[[Report], None]
 class Running:
     """One order under way in a worker."""
 
-    __slots__ = ("ended", "hand", "id", "lead", "tell", "url")
+    __slots__ = ("began", "ended", "hand", "id", "lead", "tell", "url")
 
     def __init__(self, order: Fetch, hand: Hand, tell: Tell) -> None:
         self.id = order.id
         self.url = order.url
         self.lead = order.lead
+        self.began = asyncio.get_running_loop().time()
         self.hand = hand
         self.tell = tell
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()

@@ -7,6 +7,7 @@ allowed. Bytes that arrive count as a new beginning. When no place is left, the 
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from crawler.download.fault import Fault, is_retryable
@@ -20,10 +21,12 @@ MAX_RENEWALS = 3
 class GivenUp(Exception):
     """The download cannot be finished. Expected trouble: it becomes the result."""
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str, last: Fault | None = None) -> None:
+        """`last`: what the last request failed with, where `fault` is that there were too many."""
         super().__init__(fault, detail)
         self.fault = fault
         self.detail = detail
+        self.last = last or fault
 
 
 class Patience(NamedTuple):
@@ -43,6 +46,8 @@ class Failure(NamedTuple):
     status: int = 0
     retry_after: float | None = None
     """Seconds that the server asked for."""
+    began: float = inf
+    """When the request was made: what was under way when another one failed tells nothing new."""
 
 
 class Source:
@@ -57,9 +62,12 @@ class Source:
         self.hops = 0
         self.failures = 0
         """In a row, without a byte in between."""
+        self._counted_at = -inf
         self.renewals = 0
         self.not_before = 0.0
         self.dead: Fault | None = None
+        self.last: Fault | None = None
+        self.is_warned = False
         self.detail = ""
         self.has_given = False
         """Whether bytes of it count."""
@@ -92,7 +100,7 @@ class Source:
 
         `jitter`: between 0 and 1, any; spreads the retries of many.
         """
-        fault, detail, status, retry_after = failure
+        fault, detail, status, retry_after, began = failure
         if asked != self.at and fault in (Fault.AUTH, Fault.GONE):
             return  # of a signature that was given up meanwhile
         self.detail = detail
@@ -100,9 +108,16 @@ class Source:
             self.renewals += 1
             self.at, self.hops = self.url, 0
             return
-        if not is_retryable(fault, status or None):
+        self.last = fault
+        if fault in (Fault.AUTH, Fault.GONE) and self.has_given and not self.is_warned:
+            self.is_warned = True  # it let us in before: one node of many may not know the file, or us
+        elif not is_retryable(fault, status or None):
             self.dead = fault
             return
+        if began < self._counted_at:
+            self.not_before = max(self.not_before, now + (retry_after or 0.0))
+            return
+        self._counted_at = now
         self.failures += 1
         if self.failures > terms.retries:
             self.dead = fault if terms.retries == 0 else Fault.RETRIES_EXHAUSTED
@@ -130,8 +145,14 @@ class Sources:
             last = self.all[0] if len(self.all) == 1 else self.all[-1]
             assert last.dead is not None
             others = "" if len(self.all) == 1 else f" (and {len(self.all) - 1} other places failed, too)"
-            raise GivenUp(last.dead, last.detail + others)
+            raise GivenUp(last.dead, last.detail + others, last.last)
         return min(alive, key=lambda source: max(0.0, source.not_before - now))
+
+    def revive(self) -> None:
+        """Ask all of them once more, without patience."""
+        self.terms = self.terms._replace(retries=0)
+        for source in self.all:
+            source.dead, source.at, source.hops, source.failures, source.not_before = None, source.url, 0, 0, 0.0
 
     def last_to(self, source: Source) -> None:
         """Ask a place only when no other is left: its bytes were wrong."""

@@ -308,7 +308,7 @@ class Segments:
         """Decide what an order's end means for the place it was sent to. Raises what ends the whole."""
         if self._seam_faults >= MAX_SEAM_FAULTS:
             raise FileChanged("pieces do not fit together")
-        fault, url = ended.fault, running.url
+        fault = ended.fault
         if fault == "" and ended.upto != END_UNKNOWN:
             source.moved()
             return
@@ -328,18 +328,19 @@ class Segments:
             case Fault.CHANGED:
                 self._changed_at(source, ended)
             case Fault.RANGE_IGNORED | Fault.RANGE_REFUSED as refused:
-                self._parts_refused_at(source, url, refused, ended)
+                self._parts_refused_at(source, running, refused, ended)
             case _ as other:
-                self._failed_at(source, url, other, ended)
+                self._failed_at(source, running, other, ended)
 
     def _too_short(self, source: Source, running: Running, ended: Ended) -> None:
         """Ask without an overlap where a part did not even get through that (D10: shorter than asked is lawful)."""
         if running.lead:
             source.has_overlap = False
         else:
-            self._failed_at(source, running.url, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
+            self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
 
-    def _failed_at(self, source: Source, url: str, fault: Fault, ended: Ended) -> None:
+    def _failed_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
+        url = running.url
         if ended.target:
             source.redirected(url, ended.target)
             return
@@ -348,7 +349,9 @@ class Segments:
             source.moved()
         if fault is Fault.RATE_LIMITED or ended.status == 503:
             self._books.gate.slow_down(url, ended.retry_after)
-        failure = Failure(fault, ended.detail, ended.status, ended.retry_after)
+        if _is_refusal(ended) and self._running:
+            return  # the others go on, and the plan lets fewer in
+        failure = Failure(fault, ended.detail, ended.status, ended.retry_after, running.began)
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
         source.failed(url, failure, self._loop.time(), self._books.sources.terms, jitter)
 
@@ -358,12 +361,12 @@ class Segments:
             raise FileChanged(ended.detail)
         source.dead, source.detail = Fault.CHANGED, ended.detail
 
-    def _parts_refused_at(self, source: Source, url: str, fault: Fault, ended: Ended) -> None:
+    def _parts_refused_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
         """Try once more, since some servers behind one name know ranges and some do not; then do without them."""
         if source.is_single:
             raise PartsRefused(ended.detail)
         source.is_single = True
-        self._failed_at(source, url, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
+        self._failed_at(source, running, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
 
     def _void(self, orders: tuple[int, ...]) -> None:
         """Stop orders whose bytes somebody else has."""

@@ -75,6 +75,16 @@ def test_news_from_where_nobody_asks_any_more_is_none() -> None:
     assert source.at == "http://b/?2"
 
 
+def test_requests_that_fail_together_are_one_failure() -> None:
+    """A server that is restarted cuts eight connections at once; with five retries that would be the end."""
+    source = Source("http://a/")
+    for _ in range(8):
+        source.failed(source.at, Failure(Fault.DISCONNECTED, "why", began=1.0), 2.0, TERMS, 1.0)
+    assert (source.failures, source.dead) == (1, None)
+    source.failed(source.at, Failure(Fault.DISCONNECTED, "why", began=3.0), 4.0, TERMS, 1.0)
+    assert source.failures == 2
+
+
 def test_redirects_end() -> None:
     source = Source("http://a/")
     for number in range(MAX_HOPS):
