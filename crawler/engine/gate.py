@@ -29,7 +29,7 @@ class FrontierGate:
         ticket = next(self._tickets)
         turn = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         self._frontier.want_slot(ticket, host_of(url))
-        self._wake()
+        self._let_in()
         try:
             await turn
         except asyncio.CancelledError:
@@ -48,6 +48,13 @@ class FrontierGate:
     def leave(self, url: str) -> None:
         """Note that the request is over."""
         self._frontier.left(host_of(url), self._clock.now())
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let the next one in at once, if it can be, since the scheduler may wait for a page; it sees to the rest."""
+        slot = self._frontier.grant(self._clock.now())
+        if slot is not None:
+            self.granted(slot)
         self._wake()
 
     def slow_down(self, url: str, retry_after: float | None) -> None:

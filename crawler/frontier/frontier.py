@@ -103,7 +103,7 @@ class Frontier:
 
     def next(self, now: float) -> Step:
         """Return the one thing to do now."""
-        if self._wishing and (slot := self._grant(now, in_turns=True)):
+        if self._wishing and (slot := self.grant(now)):
             return slot
         while self._delayed and self._delayed[0][0] <= now:
             _, _, host, waiting = heappop(self._delayed)
@@ -140,7 +140,7 @@ class Frontier:
 
     def next_slot(self, now: float) -> Slot | Wait:
         """Return the one thing to do now for downloads that are under way; nothing else is begun."""
-        return self._grant(now, in_turns=False) or Wait(self._slot_at())
+        return self.grant(now, in_turns=False) or Wait(self._slot_at())
 
     def _visit(self, host: Host, now: float) -> Request | NeedRobots | Denied | FileFound | None:
         """Take one URL of a host whose clock agrees; None when it had to be parked."""
@@ -235,7 +235,7 @@ class Frontier:
         soonest = min((host.clock.ready_at for host in self._wishing.values()), default=inf)
         return soonest if soonest < inf else None
 
-    def _grant(self, now: float, *, in_turns: bool) -> Slot | None:
+    def grant(self, now: float, *, in_turns: bool = True) -> Slot | None:
         """Give a download its turn, at a host that is ready; `in_turns` with pages that wait there."""
         for host in self._wishing.values():  # as many as downloads are under way: few
             waits = in_turns and host.slot_last and (host.window or host.urgent)
