@@ -39,8 +39,10 @@ _EPILOG = """\
 commands:
   crawl CONFIG            crawl, or resume what was interrupted
   crawl check CONFIG      say whether the configuration can be used, without running it
+  crawl download URL...   fetch files in segments, verified as they arrive; --help for more
   crawl demo              serve the demo site on loopback; --run COMMAND serves while COMMAND runs
   crawl repro ID          run a page that broke its worker once more, and show where it ends
+  crawl verify DIR        re-hash what was downloaded; --repair fetches damaged bytes again
   crawl schema            print the JSON Schema of the configuration, for editors
 
 Progress goes to stderr, the result to stdout. Ctrl-C or SIGTERM drains: what is in flight may
@@ -347,6 +349,36 @@ def _repro(arguments: list[str]) -> int:
     return ExitCode.COMPLETE if ended else ExitCode.FAILURES
 
 
+def _download(arguments: list[str]) -> int:
+    from crawler.download import command
+
+    parser = argparse.ArgumentParser(
+        prog="crawl download",
+        description="Fetch files in segments and verify them as they arrive: a file has its name only when it is right. "
+        "What was interrupted goes on with the same command. Exit code 0: all files are there; 3: some are not; "
+        "6: the disk is in trouble.",
+    )
+    command.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    _settle_memory()
+    return command.main(
+        options, lambda line: _say(printable(line)), lambda line: _err().line(printable(line)), lambda: None
+    )
+
+
+def _verify(arguments: list[str]) -> int:
+    from crawler.download import verify_command
+
+    parser = argparse.ArgumentParser(
+        prog="crawl verify",
+        description="Re-hash every file that was downloaded to DIR, as its receipt says, and name the damaged bytes. "
+        "Exit code 0: all are right, or were repaired; 3: they are not.",
+    )
+    verify_command.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return verify_command.main(options, lambda line: _say(printable(line)), lambda line: _err().line(printable(line)))
+
+
 def _schema(arguments: list[str]) -> int:
     import json
 
@@ -360,5 +392,5 @@ def _schema(arguments: list[str]) -> int:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "check": _check, "demo": _demo, "repro": _repro, "schema": _schema,
+    "check": _check, "demo": _demo, "download": _download, "repro": _repro, "schema": _schema, "verify": _verify,
 }  # fmt: skip

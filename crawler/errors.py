@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments or a config that cannot be used; nothing was touched."""
     FAILURES = 3
-    """Finished, but more than `job.max_failed_ratio` of the pages failed."""
+    """Finished, but more than `job.max_failed_ratio` of pages and files failed, or a listed file is missing."""
     LIMIT = 4
     """Stopped by a limit of the job with work left; the same command goes on if the limit is raised."""
     LOCKED = 5

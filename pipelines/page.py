@@ -151,3 +151,5 @@ class Processed(NamedTuple):
     """Length of the decoded body."""
     other_links: int = 0
     """Links that are no web addresses (mailto:, javascript:, data:): counted, not listed."""
+    claims: bytes = b""
+    """JSON array of digests that the page gives for files, `[fingerprint of the file, "sha256:…"]` each, or empty."""

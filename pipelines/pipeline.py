@@ -33,7 +33,7 @@ from pipelines.stages.record import Record
 from pipelines.stages.targets import Targets
 from pipelines.stages.user import Stage, as_stage, name_of
 from pipelines.stages.verify import verify
-from pipelines.url import fingerprinter
+from pipelines.url import CanonicalUrl, fingerprinter
 
 MAX_DETAIL_CHARS = 500
 MAX_PIPELINES = 4  # several crawls may share a pool; each pipeline remembers tens of megabytes
@@ -61,9 +61,12 @@ class Pipeline:
         self.spec = spec = _spec(stages, options)
         options = spec.options
         rewrite = query_rules(options.drop_query_keys, options.sort_query)
-        self.targets = Targets(fingerprinter(spec.fingerprint_key), spec.admit, rewrite)
+        fingerprint = fingerprinter(spec.fingerprint_key)
+        self.targets = Targets(fingerprint, spec.admit, rewrite)
+        self._fingerprint = (lambda url: fingerprint(rewrite(url))) if rewrite else fingerprint
         wanted = [*(BUILT_IN if spec.stages is None else spec.stages), *options.stages]
-        own_parse = Parse(options, self.targets, keep_tree=any(stage not in BUILT_IN for stage in wanted))
+        keep_tree = spec.claims is not None or any(stage not in BUILT_IN for stage in wanted)
+        own_parse = Parse(options, self.targets, keep_tree=keep_tree)
         own: dict[object, Stage] = {decode: Decode(options), parse: own_parse, hash_page: hash_page, verify: verify}
         self.stages: list[Stage] = [own[stage] if stage in BUILT_IN else as_stage(stage) for stage in wanted]
         self.record = Record(options)
@@ -105,10 +108,15 @@ class Pipeline:
             doc.truncated,
             len(doc.body),
             doc.other_links,
+            self._claims(doc),
         )
         self._reported(admitted)
         self._reported(refused)
         return result
+
+    def _claims(self, doc: Document) -> bytes:
+        found = self.spec.claims(doc) if self.spec.claims is not None else ()
+        return orjson.dumps([(self._fingerprint(CanonicalUrl(url)), digest) for url, digest in found]) if found else b""
 
     def _reported(self, targets: list[Target]) -> None:
         if targets:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.errors import StageError
 from pipelines.stages.options import StageOptions
 from pipelines.url import CanonicalUrl
 
+if TYPE_CHECKING:
+    from pipelines.page import Document
+
 Admit = Callable[[CanonicalUrl], "tuple[str, int] | str"]
 """Scope's verdict on a URL: (host, priority), or the reason why not."""
+
+Claims = Callable[["Document"], "Sequence[tuple[str, str]]"]
+"""What a page says of files: the URL of each, and a digest."""
 
 
 class PipelineSpec(NamedTuple):
@@ -27,6 +33,8 @@ class PipelineSpec(NamedTuple):
     stages: tuple[object, ...] | None = None
     """All stages in order: functions, classes, `module:function` names. None: the built-in ones. Those of `options`
     come after them in any case."""
+    claims: Claims | None = None
+    """Finds what pages say of files, reported as `Processed.claims`. Picklable; it may read the tree."""
 
     def dumps(self) -> bytes:
         """Return the spec as bytes for `process_batch`. They are trusted: only ever load your own.

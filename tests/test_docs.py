@@ -13,7 +13,7 @@ import tomllib
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -21,11 +21,19 @@ from crawler.config import loads
 from crawler.demo import command as demo_command
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
+from crawler.download.digests import parse_digest
+from crawler.download.discover import Claim, Trust
+from crawler.download.fault import Fault
+from crawler.download.values import Status, Wanted
+from crawler.engine.files import file_record
 from crawler.errors import ExitCode
 from crawler.frontier.reasons import Reason
+from crawler.frontier.request import Request
 from crawler.frontier.retry import CAUSES
 from pipelines.page import Page
 from pipelines.pipeline import Pipeline
+from pipelines.url import CanonicalUrl
+from tests.support.fake_downloads import result as file_result
 from tests.support.served import ROOT, environment, served, write_config
 
 PAGES = [
@@ -262,7 +270,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "object": (dict,),
     "list": (list,),
-    "list of text": (list,),
+    "list of text": (list, tuple),
+    "list of objects": (list,),
     "true or false": (bool,),
     "null": (type(None),),
     "true": (bool,),
@@ -286,11 +295,32 @@ def test_values_have_the_documented_types(name: str, file: str, crawled: Path) -
                 assert type(value) in TYPES[kinds[key]], (key, value)
 
 
+def test_the_record_of_a_file_is_documented() -> None:
+    """Made here: a crawl with files has its own tests, which compare nothing with this page."""
+    claim = Claim(parse_digest("sha256:" + "00" * 32), "config", Trust.CONFIGURED)
+    request = Request(1, CanonicalUrl("https://a.test/x"), "a.test", redirects=("https://a.test/y",))
+    wanted = Wanted(request.url, "a.test/x", claims=(claim,))
+    for result in (file_result(wanted, verified_by=claim), file_result(wanted, status="failed", path=None, size=None)):
+        record = file_record(request, result)
+        kinds = {row[0]: row[1] for row in table("file")}
+        assert list(record) == list(kinds)
+        for key, value in record.items():
+            kind = kinds[key].removesuffix(" or null")
+            assert "null" in kinds[key] if value is None else isinstance(value, TYPES[kind]), (key, value)
+    told = record["claims"]
+    assert isinstance(told, list)
+    assert list(told[0]) == ["digest", "source", "trust"]
+    assert first_column("file status") == list(get_args(Status))
+    elsewhere = {Fault.REDIRECT, Fault.INTERRUPTED, Fault.NO_SPACE, Fault.DISK}
+    assert first_column("file reasons") == [fault.value for fault in Fault if fault not in elsewhere]
+
+
 def test_the_summary_is_documented_and_adds_up(crawled: Path) -> None:
     summary = json.loads((crawled / "summary.json").read_text())
     assert list(summary) == first_column("summary")
     assert list(summary["run"]) == first_column("run")
-    assert summary["discovered"] == sum(summary[key] for key in ("done", "redirected", "failed", "skipped", "pending"))
+    parts = ("done", "redirected", "failed", "skipped", "files", "pending")
+    assert summary["discovered"] == sum(summary[key] for key in parts)
     assert summary["failed"] == len(lines(crawled / "errors.jsonl"))
     assert summary["skipped"] == len(lines(crawled / "skipped.jsonl"))
     assert summary["done"] + summary["redirected"] == len(lines(crawled / "pages.jsonl"))
@@ -375,9 +405,9 @@ def test_every_dependency_says_why_it_is_here() -> None:
 def test_tables_of_the_state_file_are_documented() -> None:
     text = (ROOT / "docs" / "state.md").read_text("utf-8")
     schema = (ROOT / "crawler" / "store" / "schema.py").read_text()
-    tables = re.findall(r"^CREATE TABLE (\w+)\(", schema, re.MULTILINE)
+    tables = re.findall(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)\(", schema, re.MULTILINE)
     assert [row[0] for row in table("tables", text)] == tables
-    states = re.search(r"^([A-Z, ]+) = range\(6\)", schema, re.MULTILINE)
+    states = re.search(r"^([A-Z, ]+) = range\(7\)", schema, re.MULTILINE)
     assert states is not None
     assert [row[1] for row in table("states", text)] == states[1].lower().split(", ")
 

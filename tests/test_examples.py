@@ -36,6 +36,13 @@ def site() -> Iterator[DemoServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def files() -> Iterator[DemoServer]:
+    """Files whose digests are those of the manifest of the mirror."""
+    with served(Demo(pages=4, hosts=1, downloads=True)) as server:
+        yield server
+
+
 def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder`, away from the checkout."""
     env = {**environment(folder), **environ}
@@ -264,3 +271,59 @@ def test_a_blocking_library_runs_in_threads(tmp_path: Path) -> None:
     digests = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(10)]
     assert ran.stdout.splitlines() == [f"{digest}  {path}" for digest, path in zip(digests, paths, strict=True)]
     assert ran.stderr == "10 files, waited for together\n"
+
+
+class TestMirror:
+    """ "mirror_dataset/mirror.sh", night after night."""
+
+    def night(self, files: DemoServer, folder: Path, *options: str, day: int = 1) -> subprocess.CompletedProcess[str]:
+        command = str(EXAMPLES / "mirror_dataset" / "mirror.sh")
+        base = files.url + "downloads/"
+        allow = ("--allow-address", "127.0.0.0/8", *options)
+        environ = {"MIRROR_VERIFY": str(day), "MIRROR_VERIFY_OPTIONS": " ".join(allow[:2])}
+        return run(folder, command, str(folder / "SHA256SUMS"), base, str(folder / "data"), *allow, **environ)
+
+    def wrong(self, folder: Path) -> list[str]:
+        """Return the lines of the manifest that the mirror does not keep to."""
+        lines = (folder / "SHA256SUMS").read_text().splitlines()
+        found = []
+        for digest, name in (line.split("  ") for line in lines):
+            path = folder / "data" / name
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                found.append(name)
+        return found
+
+    def test_a_mirror_is_kept_night_after_night(self, files: DemoServer, tmp_path: Path) -> None:
+        manifest = tmp_path / "SHA256SUMS"
+        manifest.write_text((EXAMPLES / "mirror_dataset" / "SHA256SUMS").read_text())
+        ran = self.night(files, tmp_path)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", ""), "quiet, when all is well"
+        assert self.wrong(tmp_path) == []
+        asked = len(files.log.entries)
+        assert self.night(files, tmp_path).returncode == 0
+        assert len(files.log.entries) == asked, "what is there and right costs nothing"
+
+        damaged = tmp_path / "data" / "big.bin"
+        with damaged.open("r+b") as file:
+            file.seek(5_000_000)
+            file.write(b"damage")
+        assert self.night(files, tmp_path, day=7).returncode == 0
+        assert self.wrong(tmp_path) == []
+        sent = sum(entry.status == 206 for entry in files.log.entries[asked:])
+        assert 0 < sent < 5, "only what was damaged is fetched again"
+
+    def test_a_file_whose_digest_is_another_now_gives_way(self, files: DemoServer, tmp_path: Path) -> None:
+        manifest = tmp_path / "SHA256SUMS"
+        lines = (EXAMPLES / "mirror_dataset" / "SHA256SUMS").read_text().splitlines(keepends=True)
+        manifest.write_text("".join(lines[2:]))
+        assert self.night(files, tmp_path).returncode == 0
+        manifest.write_text(f"{'0' * 64}  summed.zip\n{lines[3]}")
+        ran = self.night(files, tmp_path)
+        assert ran.returncode == 3
+        assert "summed.zip" in ran.stderr, "somebody should look"
+        assert not (tmp_path / "data" / "summed.zip").exists(), "right or absent"
+        (old,) = (tmp_path / "data.old").glob("*/summed.zip")
+        assert hashlib.sha256(old.read_bytes()).hexdigest() == lines[2][:64]
+        manifest.write_text("".join(lines[2:]))
+        assert self.night(files, tmp_path).returncode == 0
+        assert self.wrong(tmp_path) == []

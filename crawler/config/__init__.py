@@ -1,5 +1,6 @@
 """The configuration: TOML to one frozen `Config`, or one `ConfigError` with every problem in it."""
 
+from crawler.config.downloads import Download, Downloads
 from crawler.config.load import load, loads
 from crawler.config.model import Config
 from crawler.config.resume import scope_changes
@@ -11,6 +12,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "Cpu",
+    "Download",
+    "Downloads",
     "Fetch",
     "Job",
     "Origin",

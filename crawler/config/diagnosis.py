@@ -48,8 +48,8 @@ def in_order(problems: Iterable[Problem], name: str) -> list[Problem]:
 
 
 def _prunable(path: KeyPath) -> KeyPath:
-    """Return the key to leave out so that the rest is valid: a whole list, and all origins: indexes must not move."""
-    return path[:1] if path[0] == "origin" else path[:2]
+    """Return the key to leave out so that the rest is valid; of a list all of it, since indexes must not move."""
+    return path[:1] if path[0] in ("origin", "download") else path[:2]
 
 
 def _leave_out(raw: dict[str, Any], path: KeyPath) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import field
 from msgspec.structs import force_setattr, replace
 
+from crawler.config.downloads import Download, Downloads
 from crawler.config.parsed import Finding, Source
 from crawler.config.resume import digest, scope_dump
 from crawler.config.section import Section, assemble
@@ -47,6 +48,8 @@ class Config(Section, frozen=True, kw_only=True):
     politeness: Politeness = _absent(Politeness)
     cpu: Cpu = _absent(Cpu)
     parse: Parse = _absent(Parse)
+    downloads: Downloads = _absent(Downloads)
+    download: tuple[Download, ...] = ()
     output: Output = _absent(Output)
     report: Report = _absent(Report)
 
@@ -60,6 +63,11 @@ class Config(Section, frozen=True, kw_only=True):
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but looks wrong; for the person at the terminal."""
         return self._warnings
+
+    @property
+    def has_files(self) -> bool:
+        """Whether anything can be a file to this crawl."""
+        return bool(self.download or self.downloads.patterns or self.downloads.content_types)
 
     def redacted(self) -> dict[str, Any]:
         """Return the config in the form of the file, for logs and `summary.json`: units written out, secrets hidden."""
@@ -83,7 +91,11 @@ class Config(Section, frozen=True, kw_only=True):
                 value=format_size(self.fetch.max_wire_bytes),
                 others=(("cpu", "queue_bytes"),),
             )
-        if not any(self._is_in_scope(seed) for seed in self.job.seeds):
+        if not self.job.seeds and not self.download:
+            remedy = 'write seeds = ["https://example.org/"]'
+            others = (("job", "seeds_file"), ("download",))
+            yield Finding(("job", "seeds"), "expected at least one URL", remedy, others=others)
+        elif self.job.seeds and not any(self._is_in_scope(seed) for seed in self.job.seeds):
             yield Finding(
                 ("scope", "hosts" if self.scope.hosts else "domains"),
                 f"expected the host of at least one seed ({host_of(self.job.seeds[0])})",
@@ -96,6 +108,18 @@ class Config(Section, frozen=True, kw_only=True):
                     ("origin", index, "url"), f"expected one [[origin]] for {origin.url}, found another", "merge them"
                 )
             seen.add(origin.url)
+        yield from self._clashes()
+
+    def _clashes(self) -> Iterator[Finding]:
+        """Yield files that are listed twice, or would get the same name."""
+        for key in ("url", "path"):
+            seen: set[str] = set()
+            for index, file in enumerate(self.download):
+                value = getattr(file, key)
+                if value in seen:
+                    rule = f"expected one [[download]] with {key} {value}, found another"
+                    yield Finding(("download", index, key), rule, "merge them" if key == "url" else "rename one")
+                seen |= {value} - {None}
 
     def complete(self, source: Source) -> Iterator[Finding]:
         """Take the scope from the seeds where none is given, and note what looks wrong."""

@@ -18,7 +18,7 @@ def apply(raw: dict[str, Any], overrides: Sequence[str]) -> tuple[frozenset[KeyP
     for override in overrides:
         dotted, equals, text = override.partition("=")
         names = tuple(dotted.strip().split("."))
-        if not equals or (len(names) < 2 and names[0] != "origin") or not all(names):
+        if not equals or (len(names) < 2 and names[0] not in ("origin", "download")) or not all(names):
             rule = "expected section.key=value"
             problems.append(Problem("", rule, remedy="e.g. fetch.concurrency=128", source=f"--set {dotted.strip()}"))
             continue

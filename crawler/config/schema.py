@@ -21,8 +21,10 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a config file; sizes and times are strings with a unit, as in the file."""
     tables = [inner for field in fields_of(Config) if (inner := section_of(field))]
     definitions = {table.__name__: _table(table) for table in sorted(tables, key=lambda table: table.__name__)}
-    definitions["Job"]["anyOf"] = [{"required": ["seeds"]}, {"required": ["seeds_file"]}]
-    return {"$schema": URL, "$defs": definitions, **_table(Config)}
+    seeded = [{"required": ["seeds"]}, {"required": ["seeds_file"]}]
+    start = [{"required": ["job"], "properties": {"job": {"anyOf": seeded}}}, {"required": ["download"]}]
+    whole = {name: value for name, value in _table(Config).items() if name != "required"}
+    return {"$schema": URL, "$defs": definitions, "anyOf": start, **whole}
 
 
 def _table(model: type[Struct]) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def default_user_agent() -> str:
 class Job(Section, frozen=True, kw_only=True):
     """What to crawl, where to, and when to stop."""
 
-    seeds: Annotated[tuple[Seed, ...], meaning("URLs to start from. Required unless seeds_file is given.")] = ()
+    seeds: Annotated[
+        tuple[Seed, ...], meaning("URLs to start from. Required unless seeds_file or a [[download]] is given.")
+    ] = ()
     seeds_file: Annotated[
         FilePath | None,
         meaning("File with further seeds, one URL a line; empty lines and lines that start with # are skipped."),
@@ -78,9 +80,6 @@ class Job(Section, frozen=True, kw_only=True):
                 yield Finding(("seeds_file",), "expected a file of URLs", problems=tuple(problems))
                 return
             seeds += more
-        if not seeds:
-            remedy = 'write seeds = ["https://example.org/"]'
-            yield Finding(("seeds",), "expected at least one URL", remedy, others=(("seeds_file",),))
         force_setattr(self, "seeds", tuple(dict.fromkeys(seeds)))  # frozen for everybody else
         if "out" not in self.given:
             force_setattr(self, "out", source.locate(self.out))

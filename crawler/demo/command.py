@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--plain", action="store_true", help="numbered pages only: no redirects, errors, odd encodings, traps")
     add("--steady", action="store_true", help="no errors that pass after some requests")
     add("--faults", action="store_true", help="add pages that break the connection")
+    add("--downloads", action="store_true", help="add files to download, of up to some megabytes, with checksums")
     add("--closed-host", action="store_true", help="add a host whose robots.txt answers 503")
     add("--log", type=Path, default=None, metavar="FILE", help="append one line of JSON per request to FILE")
     add(
@@ -56,7 +57,8 @@ def main(args: argparse.Namespace, say: Callable[[str], None]) -> int:
         demo = Demo(
             pages=args.pages, hosts=args.hosts, seed=args.seed, page_bytes=args.page_bytes,
             delay_seconds=args.delay, crawl_delay_seconds=args.crawl_delay, slow_seconds=args.slow,
-            cases=not args.plain, flaky=not args.steady, faults=args.faults, closed_host=args.closed_host,
+            cases=not args.plain, flaky=not args.steady, faults=args.faults, downloads=args.downloads,
+            closed_host=args.closed_host,
         )  # fmt: skip
         if args.run == []:
             raise ValueError("--run: expected a command")

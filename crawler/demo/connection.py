@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from crawler.demo.answer import Answer
 from crawler.demo.log import AccessLog, Entry
+from crawler.demo.ranges import part_of
 from crawler.demo.wire import Head, chunks, parse_head, response_head
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -94,7 +95,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, head: Head) -> Answer:
         if head.method not in ("GET", "HEAD"):
             return Answer(405, (("Allow", "GET, HEAD"),), b"")
-        return self._server.answer(head.host, head.target, head.accept)
+        answer = self._server.answer(head.host, head.target, head.accept)
+        return part_of(answer, head.range, head.if_range) if head.range else answer
 
     def _send(self, answer: Answer, keep_alive: bool) -> None:
         transport = self._transport

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from crawler.demo.answer import HTML, Answer, Drip, Kind, encode
 from crawler.demo.cases import Catalogue, Limits
+from crawler.demo.cases.downloads import DemoFile, demo_files
 from crawler.demo.choice import mix
 from crawler.demo.expected import Expected
 from crawler.demo.graph import Graph
@@ -61,6 +62,8 @@ class Demo:
     server starts them over; without this no answer depends on what was asked before."""
     faults: bool = False
     """Whether some special URLs break the connection."""
+    downloads: bool = False
+    """Whether some special URLs are files of up to some megabytes, which can be had in ranges."""
     closed_host: bool = False
     """Whether there is one more host, linked from the first page, whose robots.txt answers 503: all of it is closed."""
 
@@ -91,7 +94,7 @@ class Demo:
         """The special URLs, if there are any."""
         if not self.cases:
             return None
-        return Catalogue(self.graph.origins, mix(self.seed), self.slow_seconds, self.flaky, self.faults)
+        return Catalogue(self.graph.origins, mix(self.seed), self.slow_seconds, self.flaky, self.faults, self.downloads)
 
     @cached_property
     def closed_url(self) -> str | None:
@@ -134,6 +137,11 @@ class Demo:
         self.page_body(0)
         if self.catalogue is not None:
             self.catalogue.answer(0, "/cases/", 0)
+
+    def files(self) -> tuple[DemoFile, ...]:
+        """Return the files to download, if there are any, and what should become of each."""
+        origins = self.graph.origins
+        return demo_files(origins[3 % len(origins)], mix(self.seed)) if self.cases and self.downloads else ()
 
     def expected(self, limits: Limits = Limits()) -> Expected:  # noqa: B008 - an immutable value
         """Return the ground truth: every URL of the site and what a crawl within the scope `limits` makes of it."""

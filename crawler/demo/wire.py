@@ -23,6 +23,8 @@ class Head(NamedTuple):
     accept: str
     """Accept-Encoding."""
     keep_alive: bool
+    range: str = ""
+    if_range: str = ""
 
 
 def parse_head(text: str, local: str) -> Head | None:
@@ -44,7 +46,7 @@ def parse_head(text: str, local: str) -> Head | None:
     keep_alive = connection != "close" and (version != "HTTP/1.0" or connection == "keep-alive") and not has_body
     return Head(
         method, target, local if host == "localhost" else host, fields.get("user-agent", ""),
-        fields.get("accept-encoding", ""), keep_alive,
+        fields.get("accept-encoding", ""), keep_alive, fields.get("range", ""), fields.get("if-range", ""),
     )  # fmt: skip
 
 

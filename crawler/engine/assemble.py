@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from crawler.config import Config
+from crawler.config import Config, Download
 from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.frontier.politeness import Politeness
@@ -17,10 +18,11 @@ from pipelines.errors import StageError
 from pipelines.page import Page
 from pipelines.spec import PipelineSpec
 from pipelines.stages.options import StageOptions
-from pipelines.url import host_of
+from pipelines.url import CanonicalUrl, host_of
 
 if TYPE_CHECKING:
     from crawler.engine.bodies import BodyStore
+    from crawler.frontier.files import Files
 
 FAST_INTERVAL = 1.0  # seconds between two commits with durability = "fast"
 
@@ -31,6 +33,11 @@ def scope(config: Config) -> Scope:
     hosts = frozenset(rules.hosts)
     if not hosts and not rules.domains:
         hosts = frozenset(host_of(seed) for seed in config.job.seeds)
+    sums_first: tuple[str, ...] = ()
+    if config.has_files and config.downloads.page_digests:
+        from crawler.download.beside import SUMS_PATTERN
+
+        sums_first = (SUMS_PATTERN,)
     return Scope(
         ScopeRules(
             hosts=hosts,
@@ -41,7 +48,7 @@ def scope(config: Config) -> Scope:
             max_query_length=rules.max_query_length,
             max_repeated_segments=rules.max_repeated_segments,
             max_segments=rules.max_segments,
-            raise_=config.priority.raise_,
+            raise_=config.priority.raise_ + sums_first,
             lower=config.priority.lower,
         )
     )
@@ -103,6 +110,7 @@ def store_options(config: Config, *, keep_lines: bool) -> StoreOptions:
         max_depth=config.scope.max_depth,
         host_budget=config.scope.max_pages_per_host,
         keep_lines=keep_lines,
+        has_files=config.has_files,
     )
 
 
@@ -122,7 +130,32 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         sort_query=config.url.sort_query,
         stages=parse.stages,
     )
-    return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=os.urandom(8).hex())
+    claims = None
+    if config.has_files and config.downloads.page_digests:
+        from crawler.download.beside import Beside  # with its regular expressions, which few crawls need
+
+        claims = Beside(config.downloads.patterns)
+    return PipelineSpec(
+        options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=os.urandom(8).hex(), claims=claims
+    )
+
+
+def listed(config: Config, tidy: Callable[[CanonicalUrl], CanonicalUrl]) -> dict[str, Download]:
+    """Return the files that are listed, by the URL under which the store knows them."""
+    return {tidy(CanonicalUrl(file.url)): file for file in config.download}
+
+
+def files(config: Config, listed: Mapping[str, Download]) -> Files | None:
+    """Return the rule that says which URLs are files; None where nothing is.
+
+    Raises ConfigError for a digest that needs a package which is not installed.
+    """
+    if not config.has_files:
+        return None
+    from crawler.frontier.files import Files
+
+    _check_algorithms(config)
+    return Files(config.downloads.patterns, config.downloads.content_types, listed)
 
 
 def bodies(config: Config) -> BodyStore | None:
@@ -132,6 +165,22 @@ def bodies(config: Config) -> BodyStore | None:
     from crawler.engine.bodies import BodyStore  # file calls in threads: 6 ms of a start that few crawls need
 
     return BodyStore(config.job.out / "bodies", durable=config.output.durability == "full")
+
+
+def _check_algorithms(config: Config) -> None:
+    from crawler.download.digests import MissingExtra, new_hash
+
+    wanted = [(f"downloads.digests[{index}]", name) for index, name in enumerate(config.downloads.digests)]
+    for index, file in enumerate(config.download):
+        wanted += [(f"download[{index}].digests", text.partition(":")[0]) for text in file.known_digests()]
+    problems = []
+    for key, name in wanted:
+        try:
+            new_hash(name)
+        except MissingExtra as exc:
+            problems.append(Problem(key=key, rule=str(exc)))
+    if problems:
+        raise ConfigError(problems)
 
 
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:
@@ -155,3 +204,4 @@ def check(config: Config) -> None:
     except StageError as exc:
         raise ConfigError([Problem(key="parse.stages", rule=str(exc))]) from exc
     fetch_options(config)
+    files(config, listed(config, lambda url: url))

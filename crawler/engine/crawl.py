@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AsyncExitStack
-from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -25,28 +24,20 @@ import orjson
 
 from crawler.config import Config
 from crawler.engine import assemble
+from crawler.engine.build import build_engine, seeds_of
 from crawler.engine.clock import Clock
-from crawler.engine.held import Held
 from crawler.engine.lag import LagMeter
 from crawler.engine.loop import Engine
-from crawler.engine.parts import Parts
 from crawler.engine.snapshot import Snapshot, snapshot_of
 from crawler.engine.summarize import summarize
 from crawler.engine.summary import Summary, write_summary
 from crawler.engine.workers import Workers
 from crawler.errors import ConfigError, ExitCode, Problem, StateError, WorkersError
-from crawler.fetch.fetcher import Fetcher
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.politeness import HostClock
 from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
-from crawler.store.group import Applied, Committed, Seeds
+from crawler.store.group import Applied, Committed
 from crawler.store.store import Listener, Opened, Store
-from pipelines.batcher import Batcher
 from pipelines.errors import PoolBroken
-from pipelines.page import Page
-from pipelines.stages.query import query_rules
-from pipelines.url import CanonicalUrl, fingerprinter, host_of
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
 
@@ -226,14 +217,17 @@ class Crawl:
         """Say whether a crawl that has nothing left to do counts as a success.
 
         URLs of a host whose robots.txt cannot be had were wanted and not got: failures here, although they are listed
-        as skipped. A crawl that recorded no page at all has failed whatever the ratio: cron must hear of it.
+        as skipped. A crawl that recorded nothing at all has failed whatever the ratio, and so has one that lacks a file
+        that was listed: cron must hear of it.
         """
         assert self._store is not None
         counters = self._store.live_counters
+        got = counters["done"] + counters["files:verified"] + counters["files:unverified"]
         failed = counters["failed"] + counters[f"skipped:{Reason.ROBOTS_UNAVAILABLE.value}"]
-        if engine.bugs:
+        failed += counters["files:mismatch"] + counters["files:failed"]
+        if engine.bugs or (engine.files is not None and engine.files.bugs):
             return ExitCode.INTERNAL
-        if not counters["done"] or failed > self._config.job.max_failed_ratio * (counters["done"] + failed):
+        if not got or counters["files_missed"] or failed > self._config.job.max_failed_ratio * (got + failed):
             return ExitCode.FAILURES
         return ExitCode.COMPLETE
 
@@ -263,68 +257,18 @@ class Crawl:
             ])  # fmt: skip
 
     async def _assemble(self, stack: AsyncExitStack, opened: Opened) -> Engine:
-        config = self._config
-        loop = asyncio.get_running_loop()
         assert self._store is not None
-        if opened.meta["scope"] != config.scope_digest():
-            await self._store.set_meta("scope", config.scope_digest())
-        key = bytes.fromhex(opened.meta["fingerprint_key"])
-        scope = assemble.scope(config)
-        clock = self._clock or Clock(loop.time)
-        polite = assemble.politeness(config)
-        # A run that was killed may have asked a host a moment ago and never noted it: every pause starts anew.
-        last_start = clock.now() if opened.resumed else float("-inf")
-        frontier = Frontier(
-            partial(HostClock, polite, last_start=last_start),
-            pending=opened.counters.get("pending", 0),
-            use_robots=config.politeness.robots,
-        )
-        spec = assemble.pipeline_spec(config, scope, key)
-        held = Held(config.cpu.queue_bytes)
-        batcher = Batcher(
-            partial(self._workers.process, spec.dumps()),
-            slots=2 * self._workers.count,
-            max_pages=config.cpu.batch_pages,
-            max_bytes=config.cpu.batch_bytes,
-            wanted=held.wants_results,
-        )
-        parts = Parts(
-            config=config,
-            frontier=frontier,
-            scope=scope,
-            fingerprint=fingerprinter(key),
-            tidy=query_rules(config.url.drop_query_keys, config.url.sort_query) or _as_it_is,
-            fetcher=await stack.enter_async_context(Fetcher(assemble.fetch_options(config))),
-            store=self._store,
-            batcher=batcher,
-            held=held,
-            judge=partial(self._workers.judge, scope),
-            decode=self._decode,
-            bodies=assemble.bodies(config),
-            quarantine=assemble.quarantine(config, spec, scope.rules),
-            clock=clock,
-        )
-        return Engine(parts)
-
-    async def _decode(self, page: Page) -> bytes | None:
-        if not any(name == "content-encoding" for name, _ in page.headers):
-            return page.body
-        return await self._workers.decode(page)
+        if opened.meta["scope"] != self._config.scope_digest():
+            await self._store.set_meta("scope", self._config.scope_digest())
+        clock = self._clock or Clock(asyncio.get_running_loop().time)
+        return await build_engine(stack, self._config, self._store, opened, self._workers, clock)
 
     async def _seed(self, engine: Engine) -> None:
         """Put the seeds; those known from an earlier run change nothing."""
-        links, refused = [], []
-        urls = [engine.tidy(CanonicalUrl(seed)) for seed in self._config.job.seeds]
-        for url, verdict in zip(urls, await self._workers.judge(engine.scope, urls), strict=True):
-            if verdict is None:
-                refused.append((engine.fingerprint(url), url, Reason.PATTERN_TIMEOUT.value))
-            elif isinstance(verdict, str):
-                refused.append((engine.fingerprint(url), url, verdict))
-            else:
-                links.append((engine.fingerprint(url), url, host_of(url), verdict[1]))
+        seeds = await seeds_of(self._config, engine, self._workers)
         assert self._store is not None
         engine.expect_group()
-        self._store.put(Seeds(links, refused))
+        self._store.put(seeds)
 
     # -- what the store says
 
@@ -360,10 +304,6 @@ class Crawl:
             seconds=monotonic() - self._started,
             outputs=self._store.output_paths(),
         )
-
-
-def _as_it_is(url: CanonicalUrl) -> CanonicalUrl:
-    return url
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

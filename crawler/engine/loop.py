@@ -11,32 +11,29 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, assert_never
 
+from crawler.engine.limits import Limits
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
-from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.frontier.frontier import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
+from crawler.engine.verdicts import REASON_OF, verdict
+from crawler.fetch.outcome import Failed, Fetched, FileHead, Outcome, Redirected, Refused
 from crawler.frontier.host import Row
 from crawler.frontier.politeness import Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, RetryBudget, decide
-from crawler.frontier.scope import Scope
-from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect, Retried, Seeds, Skip
-from pipelines.batcher import LossCause, Lost
+from crawler.frontier.scope import Admitted, Scope
+from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Wait
+from crawler.store.group import Applied, Committed, Failure, FileEnded, Recorded, Redirect, Retried, Seeds, Skip
+from pipelines.batcher import Lost
 from pipelines.page import Page, Processed
-from pipelines.url import CanonicalUrl
+from pipelines.url import CanonicalUrl, host_of
 
 if TYPE_CHECKING:
     from crawler.engine.bodies import BodyStore
+    from crawler.engine.files import FileDesk  # with the downloads behind it: for crawls that have files
 
 _log = logging.getLogger(__name__)
-
-_LOST = {
-    LossCause.TIMEOUT: Reason.PARSE_TIMEOUT,
-    LossCause.MEMORY: Reason.PARSE_MEMORY,
-    LossCause.CRASH: Reason.PARSE_CRASH,
-}
 
 
 class Engine:
@@ -55,18 +52,20 @@ class Engine:
         self._expected = 0  # groups put that may bring URLs before anything is pending
         self._open = 0  # pages handed out that have not come to an end yet
         self._last_body: asyncio.Future[None] | None = None
+        self.files: FileDesk | None = None
+        """Only in a crawl that can have files."""
         self.live = Live()
         self.stopping = False
         self.bugs = 0
         self._tasks: asyncio.TaskGroup
-        self._deadline: float | None = None
+        self._limits: Limits
 
     async def run(self) -> bool:
         """Crawl until nothing is pending (True) or until a limit or `stop` (False). Raises StateError, and any bug."""
         max_time = self._config.job.max_time
+        self._limits = Limits(self._config.job, self._store, self._clock)
         if max_time is None:
             return await self._run()
-        self._deadline = self._clock.now() + max_time
         timer = asyncio.get_running_loop().call_later(max_time, self._wake.set)
         try:
             return await self._run()
@@ -75,7 +74,11 @@ class Engine:
 
     async def _run(self) -> bool:
         async with asyncio.TaskGroup() as self._tasks:
-            return await self._schedule()
+            try:
+                return await self._schedule()
+            finally:
+                if self.files is not None:
+                    self.files.stop()  # what was received waits for the next run; of a complete crawl there is none
 
     def stop(self) -> None:
         """Start nothing new; `run` returns when what is under way has ended."""
@@ -104,6 +107,10 @@ class Engine:
         """Return `(host, in flight, in memory)` of the hosts with most to do."""
         return self._frontier.busiest(count)
 
+    def wake(self) -> None:
+        """Look at the frontier again: something changed."""
+        self._wake.set()
+
     def expect_group(self) -> None:
         """Note that a group is on its way to the store, so that an empty frontier is not the end yet."""
         self._expected += 1
@@ -112,22 +119,29 @@ class Engine:
 
     def applied(self, applied: Applied) -> None:
         """Take what a group changed."""
+        if self.files is not None:
+            self.files.sums.saw(applied.new)
         for item in applied.items:
             match item:
                 case Recorded(request, processed):
                     self._open -= 1
                     self._parts.held.applied(request.id, processed)
-                    self._frontier.settled(request)
+                    self._settled(request)
                 case Redirect(request) | Failure(request):
                     self._open -= 1
-                    self._frontier.settled(request)
-                case Skip(request):
-                    self._frontier.settled(request)
+                    self._settled(request)
+                case Skip(request) | FileEnded(request):
+                    self._settled(request)
                 case Seeds():
                     self._expected -= 1
         self._parts.batcher.resume()
         self._frontier.add(applied.new, self._clock.now())
         self._wake.set()
+
+    def _settled(self, request: Request) -> None:
+        self._frontier.settled(request)
+        if self.files is not None:
+            self.files.sums.settled(request)
 
     def release(self, groups: list[Committed]) -> None:
         """Give back the memory that committed pages held."""
@@ -141,17 +155,16 @@ class Engine:
             held = True
             self._wake.clear()  # before looking at anything: what changes from here on ends the next sleep
             try:
-                if self.stopping or self._is_limited():
+                if self.stopping or self._limits.are_reached(self._unsettled_bytes):
                     return self._is_complete()
-                if not self._has_allowance():
-                    if self._open == 0 and self._expected == 0:  # else the seeds of this run may say how it stands
-                        return self._is_complete()
-                    self._slots.release()
-                    held = False
-                    await self._sleep(None)
-                    continue
-                now = self._clock.now()
-                match self._frontier.next(now):
+                may_start = self._limits.allow_page(self._open)
+                if not may_start and not (self._open or self._expected or self._open_files):
+                    return self._is_complete()
+                if not may_start and self.files is not None:
+                    self.files.sums.hurry()
+                is_open = may_start and (self.files is None or not self.files.is_full)
+                step = self._frontier.next if is_open else self._frontier.next_slot
+                match step(self._clock.now()):
                     case Request() as request:
                         self._start(request)
                         held = False
@@ -165,8 +178,13 @@ class Engine:
                         self._more_hosts(more)
                     case NeedRobots() as need:
                         self._tasks.create_task(self._find_robots(need))
+                    case FileFound(request):
+                        self._start_file(request)
+                    case Slot() as slot:
+                        assert self.files is not None, "only downloads ask for slots"
+                        self.files.gate.granted(slot)
                     case Denied(request, reason):
-                        self._store.put(Skip(request, reason))
+                        self._store.put(Skip(request, reason, self._is_listed(request)))
                     case Done():
                         if self._is_complete():
                             return True
@@ -195,20 +213,10 @@ class Engine:
         """Whether every URL has come to an end and none is on its way; may be so just when a limit is reached."""
         return self._frontier.pending == 0 and self._expected == 0
 
-    def _is_limited(self) -> bool:
-        job = self._config.job
-        counters = self._store.live_counters
-        over_time = self._deadline is not None and self._clock.now() >= self._deadline
-        over_bytes = job.max_bytes is not None and counters["wire_bytes"] >= job.max_bytes
-        return over_time or over_bytes
-
-    def _has_allowance(self) -> bool:
-        """Whether another page may be asked for without going over `job.max_pages`."""
-        limit = self._config.job.max_pages
-        return limit is None or self._store.live_counters["done"] + self._open < limit
-
     def _refill(self, refill: Refill) -> None:
         def reply(rows: list[Row]) -> None:
+            if self.files is not None:
+                self.files.sums.saw(rows)
             self._frontier.refilled(refill.host, rows, refill.limit)
             self._wake.set()
 
@@ -251,6 +259,9 @@ class Engine:
         match outcome:
             case Fetched(page):
                 await self._process(request, page)
+            case FileHead():
+                self._open -= 1
+                self._start_file(request)
             case Redirected():
                 await self._redirected(request, outcome)
             case Refused(reason):
@@ -260,6 +271,30 @@ class Engine:
                 self._failed(request, outcome)
             case other:
                 assert_never(other)
+
+    @property
+    def _open_files(self) -> int:
+        return 0 if self.files is None else self.files.open
+
+    def _is_listed(self, request: Request) -> bool:
+        return self.files is not None and self.files.is_listed(request)
+
+    @property
+    def _unsettled_bytes(self) -> int:
+        return 0 if self.files is None else self.files.unsettled_bytes
+
+    def _start_file(self, request: Request) -> None:
+        assert self.files is not None, "else nothing is a file"
+        self.files.own(self._tasks.create_task(self._file(request, self.files)))
+
+    async def _file(self, request: Request, files: FileDesk) -> None:
+        """Fetch one file, which has no slot of its own: each of its requests waits for its turn at the host."""
+        end = await files.fetch(request)
+        if isinstance(end, Redirected):
+            self._open += 1
+            await self._redirected(request, end)
+        elif end is not None:
+            self._store.put(end)
 
     async def _fetch(self, request: Request) -> Outcome:
         try:
@@ -274,7 +309,7 @@ class Engine:
         pause = None
         if isinstance(outcome, Failed) and outcome.retry_after is not None and outcome.reason is Reason.RATE_LIMITED:
             pause = self._clock.now() + min(outcome.retry_after, self._config.politeness.retry_after_max)
-        self._frontier.fetched(request, self._clock.now(), _verdict(outcome), pause)
+        self._frontier.fetched(request, self._clock.now(), verdict(outcome), pause)
         return outcome
 
     async def _process(self, request: Request, page: Page) -> None:
@@ -288,7 +323,7 @@ class Engine:
         if isinstance(result, Lost):
             case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
             kept = f"; look at it with: crawl repro {case}" if case else ""
-            self._give_up(request, Failure(request, _LOST[result.cause], result.detail + kept, page.status))
+            self._give_up(request, Failure(request, REASON_OF[result.cause], result.detail + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:
@@ -320,17 +355,20 @@ class Engine:
         target = self._parts.tidy(outcome.target)
         if len(request.redirects) >= MAX_REDIRECTS or target == request.url:
             hops = " → ".join([*request.redirects, request.url, target])
-            self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status))
+            missed = self._is_listed(request)
+            self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status, missed))
             return
         line = redirect_line(request, outcome, target, self._config.output.headers)
-        (verdict,) = await self._parts.judge([target])
+        found: Admitted | str | None = (host_of(target), 0)
+        if not self._is_listed(request):  # a listed file may be anywhere
+            (found,) = await self._parts.judge([target])
         fingerprint = self._parts.fingerprint(target)
-        if verdict is None:
+        if found is None:
             self._store.put(Redirect(request, line, [], [(fingerprint, target, Reason.PATTERN_TIMEOUT.value)]))
-        elif isinstance(verdict, str):
-            self._store.put(Redirect(request, line, [], [(fingerprint, target, verdict)]))
+        elif isinstance(found, str):
+            self._store.put(Redirect(request, line, [], [(fingerprint, target, found)]))
         else:
-            self._store.put(Redirect(request, line, [(fingerprint, target, *verdict)], []))
+            self._store.put(Redirect(request, line, [(fingerprint, target, *found)], []))
 
     def _failed(self, request: Request, failed: Failed) -> None:
         fetch = self._config.fetch
@@ -360,32 +398,3 @@ class Engine:
         self.bugs += 1
         _log.error("unexpected error on %s", ascii(request.url), exc_info=exc)
         return f"{type(exc).__name__}: {exc}"[:300]
-
-
-def _verdict(outcome: Outcome) -> Verdict:
-    """What an outcome says about its host."""
-    match outcome:
-        case Fetched() | Redirected():
-            return Verdict.ALIVE
-        case Refused():
-            return Verdict.UNKNOWN
-        case Failed(reason):
-            return _VERDICTS.get(reason, Verdict.ALIVE)
-        case other:
-            assert_never(other)
-
-
-_VERDICTS = dict.fromkeys(
-    (
-        Reason.DNS,
-        Reason.CONNECT,
-        Reason.TLS,
-        Reason.CONNECT_TIMEOUT,
-        Reason.READ_TIMEOUT,
-        Reason.TOTAL_TIMEOUT,
-        Reason.TOO_SLOW,
-        Reason.DISCONNECTED,
-        Reason.HTTP_5XX,
-    ),
-    Verdict.FAILED,
-) | {Reason.RATE_LIMITED: Verdict.OVERLOADED, Reason.INTERNAL: Verdict.UNKNOWN}

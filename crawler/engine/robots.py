@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 
 from crawler.config import Config
 from crawler.engine.clock import Clock
-from crawler.fetch.outcome import Failed, Fetched, Outcome, Redirected, Refused
-from crawler.frontier.frontier import Frontier, NeedRobots
+from crawler.fetch.outcome import Failed, Fetched, FileHead, Outcome, Redirected, Refused
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import MAX_ROBOTS_REDIRECTS, Kind, Request
 from crawler.frontier.retry import Retry, decide
 from crawler.frontier.robots import RobotsRow, RobotsRules, answer, product_token
+from crawler.frontier.steps import NeedRobots
 from crawler.store.group import Robots
 from crawler.store.store import Store
 from pipelines.page import Page
@@ -69,6 +70,8 @@ class RobotsDesk:
                 result = Reason.REDIRECT_LIMIT
             case Refused(reason):
                 result = reason
+            case FileHead():
+                raise AssertionError("only a page can turn out to be a file")
             case Failed(reason):
                 if self._again(request, outcome):
                     return

@@ -13,6 +13,17 @@ from crawler.engine.summary import by_reason
 from crawler.engine.workers import Workers
 
 
+class BusyFile(NamedTuple):
+    """A file that is being fetched."""
+
+    url: str
+    written: int
+    """Bytes of it that are on disk."""
+    size: int | None
+    """None while nobody said."""
+    connections: int
+
+
 class BusyHost(NamedTuple):
     """A host that is being asked for pages."""
 
@@ -34,6 +45,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     pages: int
     """Bodies received."""
     wire_bytes: int
+    """Of pages and files."""
     in_flight: int
     """Requests under way, robots.txt included."""
     processing: int
@@ -56,6 +68,14 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     workers_busy: int
     worker_pids: tuple[int, ...]
 
+    # Files, where there can be any
+    files: int = 0
+    """Records of files, of the job."""
+    files_by_status: Mapping[str, int] = {}
+    files_waiting: int = 0
+    """Found, and not begun in this run."""
+    files_under_way: tuple[BusyFile, ...] = ()
+
 
 def snapshot_of(
     engine: Engine, live_counters: Mapping[str, int], workers: Workers, *, seconds: float, hosts: int
@@ -64,11 +84,15 @@ def snapshot_of(
     # A plain copy is one step of the interpreter; the store's thread adds keys while we would iterate.
     counters = Counter(dict(live_counters))
     live = engine.live
+    files = engine.files
+    under_way = (
+        () if files is None else tuple(BusyFile(f.url, f.written, f.size, f.connections) for f in files.under_way)
+    )
     return Snapshot(
         seconds=seconds,
         is_stopping=engine.stopping,
         pages=live.responses,
-        wire_bytes=live.wire_bytes,
+        wire_bytes=live.wire_bytes + (0 if files is None else files.received_bytes),
         in_flight=live.in_flight,
         processing=live.processing,
         done=counters["done"],
@@ -82,4 +106,8 @@ def snapshot_of(
         workers=workers.count,
         workers_busy=workers.busy(),
         worker_pids=workers.pids,
+        files=counters["files"],
+        files_by_status=by_reason(counters, "files"),
+        files_waiting=0 if files is None else files.open - len(under_way),
+        files_under_way=under_way,
     )

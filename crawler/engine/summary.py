@@ -27,20 +27,26 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Records of redirects."""
     failed: int
     skipped: int
+    files: int = 0
+    """Records of files, whatever became of them."""
     pending: int
     """URLs not yet fetched, those beyond the depth limit included."""
     failed_by_reason: Mapping[str, int]
     skipped_by_reason: Mapping[str, int]
+    files_by_status: Mapping[str, int] = {}
     duplicates: int
     wire_bytes: int
     body_bytes: int
+    file_bytes: int = 0
+    """Length of all files recorded."""
     retries: int
     run: Mapping[str, object]
     outputs: Mapping[str, str]
 
     def adds_up(self) -> bool:
         """Return whether every URL ever discovered is accounted for exactly once."""
-        return self.discovered == self.done + self.redirected + self.failed + self.skipped + self.pending
+        ended = self.done + self.redirected + self.failed + self.skipped + self.files
+        return self.discovered == ended + self.pending
 
 
 def by_reason(counters: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -15,6 +15,12 @@ class Fetched(NamedTuple):
     page: Page
 
 
+class FileHead(NamedTuple):
+    """A response with status 2xx whose head says that it is a file. Its body was not read."""
+
+    content_type: str
+
+
 class Redirected(NamedTuple):
     """A redirect (301, 302, 303, 307, 308) to a valid http(s) URL; not followed here."""
 
@@ -44,4 +50,4 @@ class Refused(NamedTuple):
     detail: str = ""
 
 
-Outcome = Fetched | Redirected | Failed | Refused
+Outcome = Fetched | FileHead | Redirected | Failed | Refused

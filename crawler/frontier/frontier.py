@@ -18,72 +18,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush, nsmallest
 from math import inf
-from typing import NamedTuple
 
 import orjson
 
-from crawler.frontier.host import (
-    HOST,
-    NAME,
-    URL,
-    Host,
-    Origin,
-    Row,
-    request_of,
-)
+from crawler.frontier.host import HOST, NAME, URL, Host, Origin, Row, request_of
 from crawler.frontier.politeness import HostClock, Verdict
-from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Kind, Request
 from crawler.frontier.robots import RobotsRules
+from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Step, Wait
 from pipelines.url import origin_of
 
 MAX_HOSTS = 4096
 WINDOW = 32_768
 STEPS_BETWEEN_LOOKS = 512  # for hosts on disk, while those in memory keep the crawl busy
 SMALLEST_WINDOW, LARGEST_WINDOW = 16, 2048  # URLs of one host in memory
-
-
-class Wait(NamedTuple):
-    """Nothing can start before `until` (None: before something in flight ends)."""
-
-    until: float | None
-
-
-class Refill(NamedTuple):
-    """The store is asked for the next URLs of a host, behind `(priority, after)`."""
-
-    host: int
-    priority: int
-    after: int
-    limit: int
-
-
-class MoreHosts(NamedTuple):
-    """The store is asked for further hosts with pending URLs, ids above `after`."""
-
-    after: int
-    limit: int
-
-
-class NeedRobots(NamedTuple):
-    """The robots.txt of an origin must be found out: from the store, or by `want_robots`."""
-
-    origin: str
-    host: int
-
-
-class Denied(NamedTuple):
-    """A pending URL that must not be fetched."""
-
-    request: Request
-    reason: Reason
-
-
-class Done(NamedTuple):
-    """No URL is pending."""
-
-
-Step = Request | Wait | Refill | MoreHosts | NeedRobots | Denied | Done
 
 
 class Frontier:
@@ -97,9 +45,14 @@ class Frontier:
         use_robots: bool = True,
         max_hosts: int = MAX_HOSTS,
         window: int = WINDOW,
+        is_file: Callable[[Row], bool] | None = None,
     ) -> None:
-        """Start with `pending` URLs known to the store and none in memory. `clock` makes the clock of a new host."""
+        """Start with `pending` URLs known to the store and none in memory. `clock` makes the clock of a new host.
+
+        `is_file` tells of a URL that may be fetched whether it is a file; without it, all of them are pages.
+        """
         self._clock = clock
+        self._is_file = is_file
         self._use_robots = use_robots
         self._max_hosts = max_hosts
         self._window = window
@@ -116,7 +69,8 @@ class Frontier:
         self._asking_hosts = False
         self._cursor = 0
         self._steps = 0
-        self._strangers = 0  # hosts met only as the target of a robots.txt redirect; their ids are negative
+        self._strangers = 0  # hosts met only by a robots.txt redirect or as a mirror; their ids are negative
+        self._wishing: dict[int, Host] = {}  # hosts by the ticket of a download that waits for its turn
 
     # -- what is known
 
@@ -149,6 +103,8 @@ class Frontier:
 
     def next(self, now: float) -> Step:
         """Return the one thing to do now."""
+        if self._wishing and (slot := self.grant(now)):
+            return slot
         while self._delayed and self._delayed[0][0] <= now:
             _, _, host, waiting = heappop(self._delayed)
             if isinstance(waiting, Request):
@@ -174,15 +130,21 @@ class Frontier:
                 return step
             if self._refills:
                 return self._refill(self._refills.popleft())
-        if self.pending == 0 and not self._asking_hosts:
+        if self.pending == 0 and not self._asking_hosts and not self._wishing:
             return Done()
         if self._hosts_on_disk and self._may_ask_hosts(now):
             return self._ask_hosts()
         times = [queue[0][0] for queue in (self._ready, self._delayed) if queue]
+        times += [at for at in (self._slot_at(),) if at is not None]
         return Wait(min(times) if times else None)
 
-    def _visit(self, host: Host, now: float) -> Request | NeedRobots | Denied | None:
+    def next_slot(self, now: float) -> Slot | Wait:
+        """Return the one thing to do now for downloads that are under way; nothing else is begun."""
+        return self.grant(now, in_turns=False) or Wait(self._slot_at())
+
+    def _visit(self, host: Host, now: float) -> Request | NeedRobots | Denied | FileFound | None:
         """Take one URL of a host whose clock agrees; None when it had to be parked."""
+        host.slot_last = False
         if host.urgent:
             host.clock.started(now)
             return host.urgent.popleft()
@@ -207,6 +169,8 @@ class Frontier:
                 return None
             if not origin.rules.allows(row[URL]):
                 return Denied(request_of(row), origin.rules.reason)
+        if self._is_file is not None and self._is_file(row):
+            return FileFound(request_of(row))
         host.clock.started(now)
         return request_of(row)
 
@@ -234,17 +198,68 @@ class Frontier:
         host.delayed += 1
         heappush(self._delayed, (when, self._turn, host, row))
 
+    # -- downloads
+
+    def want_slot(self, ticket: int, host_name: str) -> None:
+        """Queue the wish of a download to send one request to a host. `next` answers with `Slot`."""
+        host = self._by_name.get(host_name) or self._stranger(host_name)
+        host.wishes.append(ticket)
+        self._wishing[ticket] = host
+
+    def withdraw(self, ticket: int) -> bool:
+        """Forget a wish; False when it was granted already, so that the place has to be given back."""
+        host = self._wishing.pop(ticket, None)
+        if host is not None:
+            host.wishes.remove(ticket)
+        return host is not None
+
+    def slowed_down(self, host_name: str, now: float, pause_until: float | None) -> None:
+        """Note that a host told a download to slow down."""
+        host = self._by_name.get(host_name) or self._stranger(host_name)
+        host.clock.overloaded(now)
+        if pause_until is not None:
+            host.clock.pause_until(pause_until)
+
+    def left(self, host_name: str, now: float) -> None:
+        """Note that a request of a download ended. What it says about the host is told apart from it."""
+        host = self._by_name[host_name]
+        host.clock.ended(now, Verdict.UNKNOWN)
+        self._enqueue(host)
+
+    def delivered(self, host_name: str) -> None:
+        """Note that a host delivered a file, whatever happened on the way."""
+        if host := self._by_name.get(host_name):
+            host.clock.recovered()
+
+    def _slot_at(self) -> float | None:
+        soonest = min((host.clock.ready_at for host in self._wishing.values()), default=inf)
+        return soonest if soonest < inf else None
+
+    def grant(self, now: float, *, in_turns: bool = True) -> Slot | None:
+        """Give a download its turn, at a host that is ready; `in_turns` with pages that wait there."""
+        for host in self._wishing.values():  # as many as downloads are under way: few
+            waits = in_turns and host.slot_last and (host.window or host.urgent)
+            if host.clock.ready_at <= now and not waits:
+                ticket = host.wishes.popleft()
+                del self._wishing[ticket]
+                host.slot_last = True
+                host.clock.started(now)
+                return Slot(ticket)
+        return None
+
     # -- robots.txt
 
     def want_robots(self, request: Request, now: float) -> None:
         """Queue a robots.txt request (also one that follows a redirect) before all pages of its host."""
         assert request.kind is Kind.ROBOTS
-        host = self._by_name.get(request.host)
-        if host is None:  # a redirect to a host without pages of its own: it gets a clock, so that it is asked politely
-            self._strangers += 1
-            host = self._make_host(-self._strangers, request.host)
+        host = self._by_name.get(request.host) or self._stranger(request.host)
         host.urgent.append(request)
         self._enqueue(host)
+
+    def _stranger(self, name: str) -> Host:
+        """Make a host without pages of its own: it gets a clock, so that it is asked politely."""
+        self._strangers += 1
+        return self._make_host(-self._strangers, name)
 
     def retry_robots(self, request: Request, when: float) -> None:
         """Queue a robots.txt request again, not before `when`; its origin's URLs go on waiting."""

@@ -63,9 +63,11 @@ class Host:
         "parked",
         "queued",
         "refilling",
+        "slot_last",
         "tail",
         "urgent",
         "window",
+        "wishes",
     )
 
     def __init__(self, host_id: int, name: str, clock: HostClock) -> None:
@@ -74,6 +76,8 @@ class Host:
         self.clock = clock
         self.window: list[Row] = []
         self.urgent: deque[Request] = deque()  # robots.txt: goes before pages, needs no permission
+        self.wishes: deque[int] = deque()  # tickets of downloads that want to send a request, first come first
+        self.slot_last = False  # the last one served was a download: a page, if there is one, comes next
         self.on_disk = False  # more URLs behind `tail`
         self.tail: tuple[int, int] = START
         self.refilling = False
@@ -93,6 +97,7 @@ class Host:
         return not (
             self.window
             or self.urgent
+            or self.wishes
             or self.on_disk
             or self.refilling
             or self.parked

@@ -96,6 +96,17 @@ class HostClock:
             self._failed(now, at_once=verdict is Verdict.OVERLOADED)
         self._settle()
 
+    def recovered(self) -> None:
+        """Note that the host is well, as something other than the end of a request tells."""
+        self._failures = 0
+        self._backoff_until = -inf
+        self._settle()
+
+    def overloaded(self, now: float) -> None:
+        """Note that the host asks for less, by the answer to a request that has not ended yet."""
+        self._failed(now, at_once=True)
+        self._settle()
+
     def pause_until(self, instant: float) -> None:
         """Start nothing before `instant`; the longest pause asked for counts."""
         if instant > self._paused_until:

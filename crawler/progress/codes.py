@@ -10,7 +10,7 @@ MEANING: Mapping[ExitCode, str] = {
     ExitCode.COMPLETE: "complete",
     ExitCode.INTERNAL: "internal error, a bug; what was recorded is intact",
     ExitCode.USAGE: "wrong arguments or configuration; nothing was touched",
-    ExitCode.FAILURES: "finished, but more pages failed than job.max_failed_ratio allows",
+    ExitCode.FAILURES: "finished, but more failed than job.max_failed_ratio allows, or a listed file is missing",
     ExitCode.LIMIT: "stopped by a limit of the job with work left",
     ExitCode.LOCKED: "another run holds the output directory",
     ExitCode.STATE: "disk or state trouble",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from crawler.engine.snapshot import Snapshot
+from crawler.engine.snapshot import BusyFile, Snapshot
 from crawler.progress import words
 from crawler.progress.pace import Left
 from crawler.progress.text import printable
@@ -16,6 +16,7 @@ Row = tuple[str, str]
 
 _REASONS_SHOWN = 6
 _HOST_CHARS = 40
+_FILES_SHOWN = 4
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Frame(Struct, frozen=True, kw_only=True):
             ("done", f"{words.count(s.done)} pages, {words.count(s.redirected)} redirects"),
             ("failed", _reasons(s.failed, s.failed_by_reason)),
             ("skipped", _reasons(s.skipped, s.skipped_by_reason)),
+            *self._files(),
             ("workers", f"{s.workers_busy} of {s.workers} busy"),
             ("memory", self._memory()),
             *self._hosts(),
@@ -64,6 +66,8 @@ class Frame(Struct, frozen=True, kw_only=True):
             "workers": f"{s.workers_busy}/{s.workers}",
             "memory": f"{(self.own_bytes + self.workers_bytes) / 1e6:.0f}MB",
         }
+        if s.files or s.files_waiting or s.files_under_way:
+            facts |= {"files": s.files, "files_open": s.files_waiting + len(s.files_under_way)}
         if s.is_stopping:
             facts["stopping"] = "yes"
         return f"{now:%Y-%m-%dT%H:%M:%SZ} " + " ".join(f"{key}={value}" for key, value in facts.items())
@@ -90,6 +94,18 @@ class Frame(Struct, frozen=True, kw_only=True):
         total = words.size(self.own_bytes + self.workers_bytes)
         return f"{total}: {words.size(self.own_bytes)} here, {words.size(self.workers_bytes)} in the workers"
 
+    def _files(self) -> list[Row]:
+        s = self.snapshot
+        if not (s.files or s.files_waiting or s.files_under_way):
+            return []
+        going = f"{len(s.files_under_way)} under way, {words.count(s.files_waiting)} waiting"
+        shown = s.files_under_way[:_FILES_SHOWN]
+        names = [printable(file.url.rpartition("/")[2] or file.url, _HOST_CHARS) for file in shown]
+        width = max(map(len, names), default=0)
+        rows = [("files", f"{_reasons(s.files, s.files_by_status)}; {going}")]
+        rows += [("", f"{name:{width}}  {_progress(file)}") for name, file in zip(names, shown, strict=True)]
+        return rows
+
     def _hosts(self) -> list[Row]:
         busy = [host for host in self.snapshot.hosts if host.in_flight or host.waiting]
         names = [printable(host.name, _HOST_CHARS) for host in busy]
@@ -99,6 +115,13 @@ class Frame(Struct, frozen=True, kw_only=True):
             (label, f"{name:{width}}  {host.in_flight} in flight, {words.count(host.waiting)} waiting")
             for label, name, host in zip(labels, names, busy, strict=False)
         ]
+
+
+def _progress(file: BusyFile) -> str:
+    got = words.size(file.written)
+    if file.size:
+        got = f"{100 * file.written // file.size}% of {words.size(file.size)}"
+    return f"{got}, {file.connections} connection{'' if file.connections == 1 else 's'}"
 
 
 def _reasons(total: int, reasons: Mapping[str, int]) -> str:

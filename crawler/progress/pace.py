@@ -44,7 +44,7 @@ class Pace:
 
     def add(self, snapshot: Snapshot) -> None:
         """Take a snapshot."""
-        ended = snapshot.done + snapshot.redirected + snapshot.failed
+        ended = snapshot.done + snapshot.redirected + snapshot.failed + snapshot.files
         mark = _Mark(snapshot.seconds, snapshot.pages, snapshot.wire_bytes, snapshot.done, ended, snapshot.pending)
         self._marks.append(mark)
         # One mark older than the window stays, so that the window is always covered, however rarely we are fed.

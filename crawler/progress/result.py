@@ -48,6 +48,9 @@ def _counts(summary: Summary) -> Iterator[tuple[str, int]]:
     yield from _reasons(summary.failed_by_reason)
     yield "skipped", summary.skipped
     yield from _reasons(summary.skipped_by_reason)
+    if summary.files:
+        yield "files", summary.files
+        yield from _reasons(summary.files_by_status)
     yield "pending", summary.pending
     if summary.retries:
         yield "retries", summary.retries

@@ -78,7 +78,7 @@ def _create(path: Path) -> None:
             part.chmod(0o600)  # state may tell what a private site holds
             db.execute("PRAGMA page_size = 8192")
             db.execute("PRAGMA journal_mode = MEMORY")  # nobody will ever roll this file back
-            db.executescript(f"BEGIN; {schema.TABLES} {schema.IDENTITY} COMMIT")
+            db.executescript(f"BEGIN; {schema.TABLES} {schema.CLAIM_TABLE} {schema.IDENTITY} COMMIT")
             db.execute("PRAGMA journal_mode = WAL")  # while no other file and no sync is needed for the change
         finally:
             db.close()

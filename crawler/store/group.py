@@ -34,6 +34,21 @@ class Redirect(NamedTuple):
     refused: Sequence[tuple[int, str, str]] = ()
 
 
+class FileEnded(NamedTuple):
+    """A file, come to whatever end: one line in files.jsonl."""
+
+    request: Request
+    line: bytes
+    status: str
+    """`verified`, `unverified`, `mismatch` or `failed`: counted by it."""
+    is_missed: bool = False
+    """It was listed, and there is no file."""
+    wire_bytes: int = 0
+    """Bytes received for it in this run, repeated ones included."""
+    file_bytes: int = 0
+    """Length of the file; 0 when there is none."""
+
+
 class Failure(NamedTuple):
     """A URL given up: one line in errors.jsonl."""
 
@@ -41,6 +56,8 @@ class Failure(NamedTuple):
     reason: Reason
     detail: str = ""
     status: int | None = None
+    is_missed: bool = False
+    """As in `FileEnded`."""
 
 
 class Skip(NamedTuple):
@@ -48,6 +65,8 @@ class Skip(NamedTuple):
 
     request: Request
     reason: Reason
+    is_missed: bool = False
+    """As in `FileEnded`."""
 
 
 class Retried(NamedTuple):
@@ -72,7 +91,7 @@ class Robots(NamedTuple):
     fetched_at: float
 
 
-Item = Recorded | Redirect | Failure | Skip | Retried | Seeds | Robots
+Item = Recorded | Redirect | FileEnded | Failure | Skip | Retried | Seeds | Robots
 
 
 class Applied(Struct):

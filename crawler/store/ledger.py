@@ -24,6 +24,7 @@ from crawler.store import statements as sql
 from crawler.store.group import (
     Applied,
     Failure,
+    FileEnded,
     Item,
     Recorded,
     Redirect,
@@ -32,8 +33,8 @@ from crawler.store.group import (
     Seeds,
     Skip,
 )
-from crawler.store.outputs import ERRORS, PAGES, SKIPPED, Outputs
-from crawler.store.schema import DONE, FAILED, REDIRECTED
+from crawler.store.outputs import ERRORS, FILES, PAGES, SKIPPED, Outputs
+from crawler.store.schema import DONE, FAILED, FILE, REDIRECTED
 from crawler.store.schema import SKIPPED as STATE_SKIPPED
 
 NO_LIMIT = 2**31
@@ -48,6 +49,7 @@ class _Group(Struct, eq=False):
     states: dict[int, list[int]] = field(default_factory=dict)
     records: list[Recorded] = field(default_factory=list)
     attempts: list[tuple[int, int]] = field(default_factory=list)
+    claims: list[bytes] = field(default_factory=list)
 
 
 class Ledger:
@@ -87,6 +89,8 @@ class Ledger:
         if group.records:
             self._record(group.records, applied)
         self._settle(group.states)
+        if group.claims:
+            self._db.execute(sql.ADD_CLAIMS, (_array(group.claims),))
         if group.attempts:
             self._db.execute(sql.SET_ATTEMPTS, (_json(group.attempts),))
         return applied
@@ -101,6 +105,8 @@ class Ledger:
                     group.links.append(b"[%d,%d,null,%b]" % (request.id, request.depth + 1, processed.outlinks))
                 if processed.refused:
                     group.refused.append(b"[%d,%d,%b]" % (request.id, request.depth + 1, processed.refused))
+                if processed.claims:
+                    group.claims.append(b"[%d,%b]" % (request.id, processed.claims))
             case Redirect(request, line, links, no):
                 group.states.setdefault(REDIRECTED, []).append(request.id)
                 chain = orjson.dumps([*request.redirects, request.url]).decode()
@@ -111,10 +117,16 @@ class Ledger:
                 self._outputs.add(PAGES, line + b"\n")
                 if self._keep_lines:
                     applied.lines.append(line)
+            case FileEnded(request, line):
+                group.states.setdefault(FILE, []).append(request.id)
+                self._file(item)
+                if self._keep_lines:
+                    applied.lines.append(line)
             case Failure():
                 group.states.setdefault(FAILED, []).append(item.request.id)
                 self._failure(item)
-            case Skip(request, reason):
+            case Skip(request, reason, is_missed):
+                self.counters["files_missed"] += is_missed
                 group.states.setdefault(STATE_SKIPPED, []).append(request.id)
                 self._skip(request.url, reason, request.depth, request.via)
             case Retried(request):
@@ -245,6 +257,14 @@ class Ledger:
             self.counters["body_bytes"] += record.processed.body_bytes
             self.counters["wire_bytes"] += record.wire_bytes
 
+    def _file(self, item: FileEnded) -> None:
+        self._outputs.add(FILES, item.line + b"\n")
+        self.counters["files"] += 1
+        self.counters[f"files:{item.status}"] += 1
+        self.counters["files_missed"] += item.is_missed
+        self.counters["file_bytes"] += item.file_bytes
+        self.counters["wire_bytes"] += item.wire_bytes
+
     def _failure(self, item: Failure) -> None:
         request = item.request
         line = {
@@ -258,6 +278,7 @@ class Ledger:
         }
         self._outputs.add(ERRORS, orjson.dumps(line) + b"\n")
         self.counters["failed"] += 1
+        self.counters["files_missed"] += item.is_missed
         self.counters[f"failed:{item.reason.value}"] += 1
 
     def _skip(self, url: str, reason: Reason, depth: int, via: str | None) -> None:
@@ -279,6 +300,10 @@ class Ledger:
     def next_hosts(self, after: int, limit: int) -> list[int]:
         """Return the next ids of hosts above `after` that have pending URLs."""
         return orjson.loads(self._value(sql.NEXT_HOSTS, {"after": after, "limit": limit}))  # type: ignore[no-any-return]  # SQL built it
+
+    def claims(self, fingerprints: list[int]) -> list[tuple[str, str]]:
+        """Return what pages say of the file with one of these fingerprints: digest, URL of the page."""
+        return [(digest, page) for digest, page in orjson.loads(self._value(sql.CLAIMS, (_json(fingerprints),)))]
 
     def _rows(self, statement: str, values: Iterable[Any] | dict[str, Any]) -> list[Row]:
         return orjson.loads(self._value(statement, values))  # type: ignore[no-any-return]  # rows as statements.py shapes them

@@ -11,15 +11,14 @@ cutting at a committed length always leaves whole frames.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from crawler.errors import StateError
 
-PAGES, ERRORS, SKIPPED = "pages", "errors", "skipped"
-NAMES = (PAGES, ERRORS, SKIPPED)
+PAGES, ERRORS, SKIPPED, FILES = NAMES = ("pages", "errors", "skipped", "files")
 PLAIN, COMPRESSED = SUFFIXES = (".jsonl", ".jsonl.zst")
 
 
@@ -31,21 +30,29 @@ class _File(Struct, eq=False):
 
 
 class Outputs:
-    """Appends groups of lines to pages, errors and skipped. Used by one thread; owns its descriptors."""
+    """Appends groups of lines to pages, errors, skipped and files. Used by one thread; owns its descriptors."""
 
-    def __init__(self, directory: Path, committed: Mapping[str, tuple[int, int]], *, zstd: bool, sync: bool) -> None:
-        """Open the files and cut each to its committed `(length, lines)`.
+    def __init__(
+        self,
+        directory: Path,
+        committed: Mapping[str, tuple[int, int]],
+        *,
+        zstd: bool,
+        sync: bool,
+        names: Collection[str] = NAMES,
+    ) -> None:
+        """Open the files of these names, and any that has lines, and cut each to its committed `(length, lines)`.
 
         Raises StateError when a file is shorter than what was committed, and OSError when it cannot be opened.
         """
         self._sync = sync
         self._zstd = zstd
-        self._pending: dict[str, list[bytes]] = {name: [] for name in NAMES}
+        self._pending: dict[str, list[bytes]] = {name: [] for name in NAMES if name in names or name in committed}
         self.pending_bytes = 0
         self._files: dict[str, _File] = {}
         suffix = COMPRESSED if zstd else PLAIN
         try:
-            for name in NAMES:
+            for name in self._pending:
                 length, lines = committed.get(name, (0, 0))
                 if length:
                     _refuse_other_form(directory, name, suffix)
@@ -56,9 +63,9 @@ class Outputs:
         if sync:
             sync_directory(directory)
 
-    def path(self, name: str) -> Path:
-        """Return where the lines called `name` are."""
-        return self._files[name].path
+    def paths(self) -> dict[str, Path]:
+        """Return where the lines are, by name."""
+        return {name: file.path for name, file in self._files.items()}
 
     def add(self, name: str, lines: bytes) -> None:
         """Keep whole lines, each with its newline, for the next write. Nothing touches the disk yet."""

@@ -5,6 +5,7 @@
 - `seen` is the duplicate filter: one 64-bit fingerprint a row, 14 to 16 bytes each. Keeping it apart from `url` makes
   inserts twice as fast as a unique index on wide rows, because the random keys sit in a small tree.
 - `pending` is a partial index: what is finished costs nothing in it. It is the order in which a host is crawled.
+- `claim` holds the digests that pages say a file has, by the file's fingerprint.
 - `output` holds the committed length of every output file. It moves in the same transaction as the states, which is
   what makes a record exactly-once: bytes beyond the committed length were never reported and are cut at start.
 """
@@ -12,8 +13,9 @@
 APPLICATION_ID = 0x4352_4D4C  # "CRML", PRAGMA application_id: tells our file from any other SQLite file
 USER_VERSION = 1
 
-PENDING, DONE, FAILED, SKIPPED, REDIRECTED, DEFERRED = range(6)
-"""States of a URL. DEFERRED: beyond the depth limit so far; a shorter way to it may still be found."""
+PENDING, DONE, FAILED, SKIPPED, REDIRECTED, DEFERRED, FILE = range(7)
+"""States of a URL. DEFERRED: beyond the depth limit so far; a shorter way to it may still be found. FILE: it has
+its line in files.jsonl, whatever that says."""
 
 TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -45,6 +47,11 @@ CREATE TABLE run(
     pages INTEGER NOT NULL DEFAULT 0
 );
 """
+
+CLAIM_TABLE = """
+CREATE TABLE IF NOT EXISTS claim(fp INTEGER, digest TEXT, url INTEGER, PRIMARY KEY(fp, digest, url)) WITHOUT ROWID;
+"""
+"""Made late in states from before there were files."""
 
 IDENTITY = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {USER_VERSION};"
 

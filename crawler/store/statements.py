@@ -117,6 +117,19 @@ FROM json_each(?) t JOIN content c ON c.digest = t.value ->> 0 JOIN url u ON u.i
 WHERE c.url <> t.value ->> 1
 """
 
+# claims: [[page's url id, [[fp of the file, digest], ...]], ...]
+ADD_CLAIMS = """
+INSERT OR IGNORE INTO claim(fp, digest, url)
+WITH g AS MATERIALIZED (SELECT value ->> 0 AS url, value -> 1 AS claims FROM json_each(?))
+SELECT c.value ->> 0, c.value ->> 1, g.url FROM g, json_each(g.claims) c
+"""
+CLAIMS = """
+SELECT json_group_array(json_array(digest, page)) FROM (
+    SELECT c.digest, u.url AS page FROM json_each(?) f JOIN claim c ON c.fp = f.value JOIN url u ON u.id = c.url
+    ORDER BY f.key, c.url, c.digest LIMIT 100
+)
+"""
+
 PUT_ROBOTS = "INSERT OR REPLACE INTO robots(origin, status, body, fetched_at) VALUES (?, ?, ?, ?)"
 PUT_OUTPUT = "INSERT OR REPLACE INTO output(name, length, lines) VALUES (?, ?, ?)"
 PUT_COUNTER = "INSERT OR REPLACE INTO counter(name, value) VALUES (?, ?)"

@@ -23,8 +23,9 @@ from crawler.frontier.host import Row
 from crawler.store.database import STATE_FILE, open_database, refuse_lost_commits
 from crawler.store.group import Applied, Committed, Item, Recorded
 from crawler.store.ledger import Ledger
-from crawler.store.outputs import NAMES, Outputs
+from crawler.store.outputs import FILES, NAMES, Outputs
 from crawler.store.runs import begin_run, end_run, robots_row
+from crawler.store.schema import CLAIM_TABLE
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ class StoreOptions(NamedTuple):
     max_depth: int | None = None
     host_budget: int | None = None
     keep_lines: bool = False
+    has_files: bool = False
+    """Some URLs may be files."""
 
 
 class Opened(NamedTuple):
@@ -138,6 +141,10 @@ class Store:
         """Return `(status, body, fetched_at)` of the robots.txt last kept for an origin."""
         return await self._call(lambda: robots_row(self._db, origin))
 
+    async def claims(self, fingerprints: list[int]) -> list[tuple[str, str]]:
+        """Return the digests that crawled pages give for a file, each with the URL of its page."""
+        return await self._call(lambda: self._ledger.claims(fingerprints))
+
     async def set_meta(self, key: str, value: str) -> None:
         """Keep a word about the job, with the next commit."""
         await self._call(lambda: self._set_meta(key, value))
@@ -159,7 +166,7 @@ class Store:
 
     def output_paths(self) -> dict[str, Path]:
         """Return where each output is, by name."""
-        return {name: self._outputs.path(name) for name in NAMES}
+        return self._outputs.paths()
 
     async def close(self, exit_code: int) -> None:
         """Commit what was put and note how the run ended; `abandon` still has to follow. Raises StateError."""
@@ -286,7 +293,10 @@ class Store:
         if not committed:
             refuse_lost_commits(db, self._directory)
         self._run_id = begin_run(db, meta)
-        self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=True)
+        names = [name for name in NAMES if options.has_files or name != FILES]
+        self._outputs = Outputs(self._directory, committed, zstd=options.zstd, sync=True, names=names)
+        if options.has_files:
+            db.execute(CLAIM_TABLE)
         self._ledger = Ledger(
             db,
             self._outputs,

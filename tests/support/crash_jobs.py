@@ -24,7 +24,7 @@ from crawler.demo.site import Demo
 from tests.support.politeness import Fault, Violation, robots_of, violations
 
 ROOT = Path(__file__).parents[2]
-OUTPUTS = ("pages", "errors", "skipped")
+OUTPUTS = ("pages", "errors", "skipped", "files")
 COMPLETE, LIMIT = 0, 4
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -64,10 +64,13 @@ class Found:
     pages: Counter[tuple[str, int, str | None, str | None]] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    files: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
 
     def lines_by_url(self) -> Counter[str]:
         """Return in how many lines each URL is, over all outputs."""
-        return Counter(key[0] for part in (self.pages, self.errors, self.skipped) for key in part.elements())
+        return Counter(
+            key[0] for part in (self.pages, self.errors, self.skipped, self.files) for key in part.elements()
+        )
 
 
 class Job:
@@ -132,6 +135,8 @@ class Job:
         for name, counter in (("errors", found.errors), ("skipped", found.skipped)):
             for record in self._lines(name, lengths):
                 counter[record["url"], record["reason"]] += 1
+        for record in self._lines("files", lengths):
+            found.files[record["url"], record["status"], record["digests"].get("sha256")] += 1
         return found
 
     def _lines(self, name: str, lengths: Mapping[str, int] | None) -> Iterator[dict[str, Any]]:
@@ -175,14 +180,15 @@ def check_state(job: Job) -> dict[str, int]:
         counters = Counter(dict(db.execute("SELECT name, value FROM counter")))
         outputs = {name: (length, lines) for name, length, lines in db.execute("SELECT * FROM output")}
         states = Counter(dict(db.execute("SELECT state, count(*) FROM url GROUP BY state")))
-    parts = ("done", "redirected", "failed", "skipped", "pending", "deferred")
+    parts = ("done", "redirected", "failed", "skipped", "files", "pending", "deferred")
     assert counters["discovered"] == sum(counters[name] for name in parts), counters
-    for name, state in (("pending", 0), ("done", 1), ("failed", 2), ("redirected", 4), ("deferred", 5)):
+    for name, state in (("pending", 0), ("done", 1), ("failed", 2), ("redirected", 4), ("deferred", 5), ("files", 6)):
         assert counters[name] == states[state], (name, counters, states)
     found = job.found({name: length for name, (length, _) in outputs.items()})
     assert found.pages.total() == counters["done"] + counters["redirected"] == outputs.get("pages", (0, 0))[1]
     assert found.errors.total() == counters["failed"] == outputs.get("errors", (0, 0))[1]
     assert found.skipped.total() == counters["skipped"] == outputs.get("skipped", (0, 0))[1]
+    assert found.files.total() == counters["files"] == outputs.get("files", (0, 0))[1]
     assert_no_duplicates(found)
     return dict(counters)
 

@@ -80,8 +80,9 @@ class Belongings:
             tasks = {task.get_name() for task in asyncio.all_tasks()}
         except RuntimeError:
             tasks = set()  # no loop runs
-        # Threads of the loop's default executor (aiofiles, getaddrinfo) belong to the loop.
-        threads = {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+        # The loop's default executor (aiofiles, getaddrinfo) is the loop's; threads of run_blocking are everybody's.
+        names = (thread.name for thread in threading.enumerate())
+        threads = {name for name in names if not name.startswith(("asyncio_", "blocking-"))}
         children = {
             int(pid)
             for path in Path("/proc/self/task").glob("*/children")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import orjson
 
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Request
-from crawler.store.group import Failure, Item, Recorded, Redirect, Retried, Seeds, Skip
+from crawler.store.group import Failure, FileEnded, Item, Recorded, Redirect, Retried, Seeds, Skip
 from pipelines.page import Processed
 from pipelines.url import CanonicalUrl
 
@@ -34,7 +35,13 @@ def fingerprint(number: int) -> int:
     return int.from_bytes(hashlib.sha256(b"%d" % number).digest()[:8], "big", signed=True)
 
 
-def processed(request: Request, links: list[Link], refused: list[tuple[int, str, str]], body: int) -> Processed:
+def processed(
+    request: Request,
+    links: list[Link],
+    refused: list[tuple[int, str, str]],
+    body: int,
+    claims: Sequence[tuple[int, str]] = (),
+) -> Processed:
     """Return what a worker makes of a page with this body; 0 is an empty one."""
     line = orjson.dumps({"url": request.url, "depth": request.depth, "duplicate_of": None})
     return Processed(
@@ -44,6 +51,7 @@ def processed(request: Request, links: list[Link], refused: list[tuple[int, str,
         outlinks=orjson.dumps(links) if links else b"",
         refused=orjson.dumps(refused) if refused else b"",
         body_bytes=body,
+        claims=orjson.dumps(claims) if claims else b"",
     )
 
 
@@ -83,6 +91,9 @@ class Model:
     """URL and, for a duplicate, the URL that had the body first."""
     errors: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    files: list[tuple[str, str]] = field(default_factory=list)
+    claims: set[tuple[int, str, str]] = field(default_factory=set)
+    """Fingerprint of the file, digest, URL of the page that says so."""
     counters: Counter[str] = field(default_factory=Counter)
 
     def apply(self, items: list[Item]) -> None:
@@ -96,6 +107,8 @@ class Model:
                     links = orjson.loads(result.outlinks or b"[]")
                     found += [(request.id, request.depth + 1, (), tuple(each)) for each in links]
                     refused += map(tuple, orjson.loads(result.refused or b"[]"))
+                    for print_, digest in orjson.loads(result.claims or b"[]"):
+                        self.claims.add((print_, digest, request.url))
                     records.append((request.id, result.digest if result.body_bytes else 0))
                 case Redirect(request, _, links, no):
                     chain = (*request.redirects, request.url)
@@ -103,6 +116,9 @@ class Model:
                     refused += no
                     self._end(request, "redirected")
                     self.pages.append((request.url, None))
+                case FileEnded(request, _, status):
+                    self._end(request, "files")
+                    self.files.append((request.url, status))
                 case Failure(request, reason):
                     self._end(request, "failed")
                     self.errors.append((request.url, reason.value))

@@ -92,7 +92,7 @@ class Torture:
                 print(f"{self.kills} kills", flush=True)
             after = check_state(self.job)
             self.phases[_phase(before, after)] += 1
-            for name in ("discovered", "done", "redirected", "failed", "skipped"):
+            for name in ("discovered", "done", "redirected", "failed", "skipped", "files"):
                 assert after.get(name, 0) >= before.get(name, 0), f"{name} went back: {before} {after}"
             before = after
         assert self.job.finish() == COMPLETE, self.job.complaints()
@@ -104,6 +104,7 @@ class Torture:
         assert found.pages == self.reference.found.pages
         assert found.errors == self.reference.found.errors
         assert found.skipped == self.reference.found.skipped
+        assert found.files == self.reference.found.files
 
 
 def _phase(before: dict[str, int], after: dict[str, int]) -> str:

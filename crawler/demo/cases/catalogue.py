@@ -12,6 +12,7 @@ from crawler.demo.cases import traps
 from crawler.demo.cases.case import Case, Group
 from crawler.demo.cases.charsets import charsets
 from crawler.demo.cases.codings import codings
+from crawler.demo.cases.downloads import downloads
 from crawler.demo.cases.faults import faults
 from crawler.demo.cases.files import files
 from crawler.demo.cases.markup import copies, markup, rules, types
@@ -33,6 +34,7 @@ class Catalogue:
     slow_seconds: float
     flaky: bool
     faults: bool
+    downloads: bool = False
 
     def answer(self, host: int, target: str, earlier: int) -> Answer | None:
         """Return the answer to the request number `earlier + 1` for a special URL, or None when it is none."""
@@ -84,6 +86,8 @@ class Catalogue:
             "Errors": statuses(at[2], flaky=self.flaky),
             "Slow pages": slow(at[3], self.slow_seconds),
         }
+        if self.downloads:
+            groups["Downloads"] = downloads(at[3], self.key)
         if self.faults:
             groups["Broken connections"] = faults(at[1])
         return tuple(Group(name, tuple(cases)) for name, cases in groups.items())

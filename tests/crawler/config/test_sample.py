@@ -14,7 +14,7 @@ from crawler.config.tree import Key, default_of, keys, kind_of
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample_config.toml"
 _HEAD = re.compile(r"(# )?(\[\[?)(\w+)\]\]?$")
-_KEY = re.compile(r"(?P<off># )?(?P<name>[a-z_]+) = (?P<value>.+?)(?:  # default: (?P<default>.+))?$")
+_KEY = re.compile(r"(?P<off># )?(?P<name>[a-z0-9_]+) = (?P<value>.+?)(?:  # default: (?P<default>.+))?$")
 _NO_DEFAULT = {"no limit", "none", "all cores", "required"}
 
 
@@ -85,10 +85,12 @@ def test_what_is_switched_off_in_the_sample_works_when_it_is_switched_on(
     for name in ("API_KEY", "SESSION", "PASSWORD", "PROXY_PASSWORD"):
         monkeypatch.setenv(name, "value")
     (tmp_path / "seeds.txt").write_text("http://127.0.0.2:8642/\n")
-    text = re.sub(r"(?m)^# (?=\[\[origin\]\]$|[a-z_]+ = )", "", SAMPLE.read_text("utf-8"))
+    text = re.sub(r"(?m)^# (?=\[\[(?:origin|download)\]\]$|[a-z0-9_]+ = )", "", SAMPLE.read_text("utf-8"))
     config = loads(text, base=tmp_path)
     assert config.scope.max_depth == 5
     assert config.origin[0].url == "https://example.org"
+    assert config.download[0].known_digests()[0].startswith("sha256:9f86")
+    assert config.downloads.max_bytes == 2 * 1024**3
     assert config.fetch.user_agent.startswith("my-crawler/")
     assert config.job.seeds[1] == "http://127.0.0.2:8642/"
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.frontier import frontier as room
-from crawler.frontier.frontier import Denied, Done, Frontier, MoreHosts, NeedRobots, Refill, Wait
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.politeness import HostClock, Politeness, Verdict
 from crawler.frontier.reasons import Reason
 from crawler.frontier.request import Kind, Request
 from crawler.frontier.robots import RobotsRules, answer
+from crawler.frontier.steps import Denied, Done, MoreHosts, NeedRobots, Refill, Wait
 from pipelines.url import CanonicalUrl
 
 AGENT = "crawlmill"

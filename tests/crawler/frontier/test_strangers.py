@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from crawler.frontier.frontier import Frontier, MoreHosts, NeedRobots, Refill, Wait
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.host import Row
 from crawler.frontier.politeness import HostClock, Politeness, Verdict
 from crawler.frontier.request import Kind, Request
+from crawler.frontier.steps import MoreHosts, NeedRobots, Refill, Wait
 from pipelines.url import CanonicalUrl
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crawler.engine.snapshot import BusyHost
+from crawler.engine.snapshot import BusyFile, BusyHost
 from crawler.progress.frame import Frame
 from crawler.progress.pace import Left
 
@@ -68,3 +68,27 @@ def test_a_hostile_host_is_text(frame: MakeFrame) -> None:
     assert shown[0].startswith("\\x1b]0;x\\x07 ")
     assert shown[1].startswith("[red] ")
     assert all(value.isprintable() and len(value) < 80 for value in shown)
+
+
+FILES = {
+    "files": 12, "files_by_status": {"verified": 11, "failed": 1}, "files_waiting": 3,
+    "files_under_way": (
+        BusyFile("https://a.test/data/big.tar", 600, 1000, 8), BusyFile("https://a.test/odd\x1bname", 600, None, 1),
+    ),
+}  # fmt: skip
+
+
+def test_files_are_shown_where_there_are_any(frame: MakeFrame) -> None:
+    rows = frame(**FILES).rows()
+    at = next(number for number, (label, _) in enumerate(rows) if label == "files")
+    assert rows[at : at + 3] == [
+        ("files", "12: verified 11, failed 1; 2 under way, 3 waiting"),
+        ("", "big.tar      60% of 1.00 kB, 8 connections"),
+        ("", "odd\\x1bname  600 B, 1 connection"),
+    ]
+    assert "files" not in dict(frame().rows())
+
+
+def test_a_line_tells_of_files_where_there_are_any(frame: MakeFrame) -> None:
+    assert " files=12 files_open=5" in frame(**FILES).line(NOW)
+    assert "files" not in frame().line(NOW)

@@ -62,3 +62,9 @@ def test_what_is_over_is_not_to_be_gone_on_with(code: ExitCode) -> None:
 def test_paths_are_text() -> None:
     lines = shown(outputs={"pages": "/data/\x1b[31m/pages.jsonl"})
     assert "pages         /data/\\x1b[31m/pages.jsonl" in lines
+
+
+def test_files_are_counted_by_what_became_of_them() -> None:
+    lines = shown(files=12, files_by_status={"verified": 11, "failed": 1})
+    at = lines.index("files            12")
+    assert lines[at : at + 3] == ["files            12", "  verified       11", "  failed          1"]

@@ -27,18 +27,19 @@ from hypothesis.stateful import (
 
 from crawler.frontier.reasons import Reason
 from crawler.store.database import STATE_FILE, open_database
-from crawler.store.group import Failure, Item, Recorded, Redirect, Retried, Seeds, Skip
+from crawler.store.group import Failure, FileEnded, Item, Recorded, Redirect, Retried, Seeds, Skip
 from crawler.store.ledger import Ledger
 from crawler.store.outputs import Outputs
 from tests.support.store_model import Model, fingerprint, link, processed, url_of
 
-STATES = ("pending", "done", "failed", "skipped", "redirected", "deferred")
+STATES = ("pending", "done", "failed", "skipped", "redirected", "deferred", "files")
 numbers = st.integers(0, 40)
 links = st.lists(st.builds(link, numbers, st.integers(-1, 1)), max_size=8)
 refusals = st.lists(
     st.builds(lambda n: (fingerprint(-1 - n), url_of(n) + "?no", Reason.DENIED.value), numbers), max_size=3
 )
-KINDS = ("record", "record", "record", "redirect", "fail", "skip", "retry")
+claims = st.lists(st.tuples(st.builds(fingerprint, numbers), st.sampled_from(["sha256:00", "md5:11"])), max_size=3)
+KINDS = ("record", "record", "record", "redirect", "file", "fail", "skip", "retry")
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -71,7 +72,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(row[2] for row in applied.new) == sorted(set(self.model.pending()) - was_pending)
         for row in applied.new:
             assert row == self.model.as_row(row[2], row[0])
-        ends = [item for item in items if isinstance(item, Recorded | Redirect)]
+        ends = [item for item in items if isinstance(item, Recorded | Redirect | FileEnded)]
         assert len(applied.lines) == len(ends)
 
     @rule(seeds=links, refused=refusals)
@@ -90,10 +91,15 @@ class StoreMachine(RuleBasedStateMachine):
         match data.draw(st.sampled_from(KINDS)):
             case "record":
                 body = data.draw(st.integers(0, 3))
-                return Recorded(request, processed(request, data.draw(links), data.draw(refusals), body), 100)
+                found = processed(request, data.draw(links), data.draw(refusals), body, data.draw(claims))
+                return Recorded(request, found, 100)
             case "redirect":
                 line = orjson.dumps({"url": request.url, "duplicate_of": None})
                 return Redirect(request, line, data.draw(links)[:1], data.draw(refusals)[:1])
+            case "file":
+                status = data.draw(st.sampled_from(["verified", "failed"]))
+                line = orjson.dumps({"url": request.url, "status": status})
+                return FileEnded(request, line, status, status == "failed", 100, 90)
             case "fail":
                 return Failure(request, Reason.HTTP_5XX, "broken", 500)
             case "skip":
@@ -151,6 +157,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: hasattr(self, "ledger"))
     @invariant()
+    def claims_are_the_model(self) -> None:
+        for print_ in {found[0] for found in self.model.claims}:
+            expected = [(digest, page) for fp, digest, page in self.model.claims if fp == print_]
+            assert Counter(self.ledger.claims([print_])) == Counter(expected)
+        assert self.ledger.claims([fingerprint(-7)]) == []
+
+    @precondition(lambda self: hasattr(self, "ledger"))
+    @invariant()
     def queues_are_the_model(self) -> None:
         """What the frontier reads back: every pending URL of each host, in order, and every host that has one."""
         hosts = dict(self.db.execute("SELECT id, name FROM host").fetchall())
@@ -172,6 +186,8 @@ class StoreMachine(RuleBasedStateMachine):
         for name, expected in (("errors", model.errors), ("skipped", model.skipped)):
             found = [(line["url"], line["reason"]) for line in self.lines(name, lengths)]
             assert Counter(found) == Counter(expected), name
+        files = [(line["url"], line["status"]) for line in self.lines("files", lengths)]
+        assert Counter(files) == Counter(model.files)
 
     def _committed(self, statement: str) -> list[Any]:
         """Read as another process would: only what was committed."""
@@ -182,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
             other.close()
 
     def lines(self, name: str, lengths: dict[str, int]) -> list[Any]:
-        data = self.outputs.path(name).read_bytes()[: lengths.get(name, 0)]
+        data = self.outputs.paths()[name].read_bytes()[: lengths.get(name, 0)]
         if self.zstd and data:
             data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
         assert data == b"" or data.endswith(b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
-from crawler.store.group import Failure, Recorded, Retried, Robots, Seeds
+from crawler.store.group import Failure, FileEnded, Recorded, Retried, Robots, Seeds
 from tests.support.store_listener import Heard, OpenStore
 from tests.support.store_model import link
 
@@ -144,3 +145,38 @@ async def test_an_open_that_is_cancelled_leaves_no_thread(tmp_path: Path, turns:
     else:
         await heard.store.abandon()
     assert threads() == []
+
+
+async def test_files_have_an_output_only_where_there_can_be_files(open_store: OpenStore, tmp_path: Path) -> None:
+    without = await open_store()
+    assert set(without.store.output_paths()) == {"pages", "errors", "skipped"}
+    assert not (tmp_path / "files.jsonl").exists()
+    await without.store.abandon()
+    heard = await open_store(has_files=True, keep_lines=True)
+    (one,) = await heard.seed(1)
+    heard.store.put(FileEnded(one, b'{"url":"x","status":"failed"}', "failed", True, 70, 0))
+    await heard.store.flush()
+    assert heard.lines("files") == [{"url": "x", "status": "failed"}]
+    counters = heard.store.live_counters
+    assert (counters["files"], counters["files:failed"], counters["files_missed"], counters["wire_bytes"]) == (
+        1,
+        1,
+        1,
+        70,
+    )
+    await heard.store.abandon()
+    later = await open_store()
+    assert later.lines("files"), "what is committed is looked after, whatever the config says now"
+    with (tmp_path / "files.jsonl").open("ab") as file:
+        file.write(b"half")
+    await later.store.abandon()
+    assert (await open_store()).lines("files") == [{"url": "x", "status": "failed"}]
+
+
+async def test_a_state_from_before_there_were_files_learns_about_them(open_store: OpenStore, tmp_path: Path) -> None:
+    old = await open_store()
+    await old.store.abandon()
+    with sqlite3.connect(tmp_path / "state.sqlite3") as db:
+        db.execute("DROP TABLE claim")
+    db.close()
+    assert await (await open_store(has_files=True)).store.claims([1, 2]) == []

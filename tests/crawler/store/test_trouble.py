@@ -128,7 +128,7 @@ async def test_a_damaged_journal_takes_the_job_back_to_an_earlier_commit(
     harm(killed)
     heard = await Heard.open(killed)
     counters = heard.opened.counters
-    parts = ("done", "redirected", "failed", "skipped", "pending", "deferred")
+    parts = ("done", "redirected", "failed", "skipped", "files", "pending", "deferred")
     assert counters["discovered"] == sum(counters.get(name, 0) for name in parts)
     assert len(heard.lines()) == counters["done"]
     await heard.store.abandon()

@@ -1,0 +1,174 @@
+"""The hash behind the frontier: right for every order of arrival, and a piece that is wrong is taken back."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.download import follow
+from crawler.download.digests import ALGORITHMS, is_available, new_hash
+from crawler.download.errors import DownloadError
+from crawler.download.follow import Follower, recheck
+from crawler.download.journal import Piece
+from crawler.download.spans import Spans
+from tests.support.downloads import body, piece_of
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    number = os.open(tmp_path / "part", os.O_RDWR | os.O_CREAT)
+    yield number
+    os.close(number)
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_d116_every_order_of_arrival(count: int, fd: int) -> None:
+    """All permutations of up to six pieces: the digest is that of hashlib, and at no time ahead of the frontier."""
+    data = body(count * 100 + 37)
+    edges = [0, *(at * 100 + 7 for at in range(1, count)), len(data)]
+    pieces = [piece_of(data, *edge) for edge in itertools.pairwise(edges)]
+    expected = hashlib.sha256(data).digest()
+    for order in itertools.permutations(pieces):
+        os.ftruncate(fd, 0)
+        os.ftruncate(fd, len(data))
+        follower = Follower(fd, {"sha256": hashlib.sha256()})
+        done = Spans()
+        for piece in order:
+            os.pwrite(fd, data[piece.first : piece.end], piece.first)
+            done.add(piece.first, piece.end)
+            follower.expect([piece])
+            frontier = done.first_gap()
+            assert follower.advance(frontier) == []
+            assert follower.position == frontier
+            assert follower.digests()["sha256"] == hashlib.sha256(data[:frontier]).digest()
+        assert follower.digests() == {"sha256": expected}
+
+
+def test_d115_ended_at_every_block_boundary_and_begun_again(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No state is saved, so none can be foreign or corrupt: a resume reads again, whatever the boundary."""
+    monkeypatch.setattr(follow, "BLOCK_BYTES", 64)
+    data = body(64 * 5 + 1)
+    os.pwrite(fd, data, 0)
+    for boundary in range(0, len(data), 64):
+        for at in (boundary - 1, boundary, boundary + 1):
+            if not 0 <= at <= len(data):
+                continue
+            ended = Follower(fd, {"sha256": hashlib.sha256()})
+            ended.advance(at)
+            assert ended.digests()["sha256"] == hashlib.sha256(data[:at]).digest()
+            again = Follower(fd, {"sha256": hashlib.sha256()})
+            again.advance(at)
+            again.advance(len(data))
+            assert again.digests()["sha256"] == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if is_available(name)])
+def test_d84_a_piece_that_was_changed_is_taken_back_and_hashed_again(algorithm: str, fd: int) -> None:
+    """Whatever the hash: after the piece was written again, the digest is as if nothing had happened."""
+    data = body(3000)
+    os.pwrite(fd, data, 0)
+    os.pwrite(fd, b"XX", 1500)
+    follower = Follower(fd, {algorithm: new_hash(algorithm)})
+    follower.expect([piece_of(data, 2000, 3000), piece_of(data, 0, 1000), piece_of(data, 1000, 2000)])
+    assert follower.advance(1700) == []
+    assert follower.advance(3000) == [(1000, 2000)]
+    assert follower.position == 1000
+    os.pwrite(fd, data[1000:2000], 1000)
+    follower.expect([piece_of(data, 1000, 1400), piece_of(data, 1400, 2000)])
+    assert follower.advance(3000) == []
+    whole = new_hash(algorithm)
+    whole.update(data)
+    assert follower.digests() == {algorithm: whole.digest()}
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=12),
+    st.sets(st.integers(0, 11)),
+    st.sets(st.integers(0, 11)),
+    st.lists(st.integers(0, 600), max_size=6),
+)
+def test_any_pieces_compared_or_not_damaged_or_not(
+    sizes: list[int], compared: set[int], damaged: set[int], stops: list[int]
+) -> None:
+    """Exactly the damaged ones that are compared are found, in order; mended one by one, the digest is right."""
+    edges = list(itertools.accumulate(sizes, initial=0))
+    data = body(edges[-1])
+    spans = list(itertools.pairwise(edges))
+    fd = os.memfd_create("part")
+    try:
+        os.pwrite(fd, data, 0)
+        wrong = [spans[at] for at in sorted(damaged & compared) if at < len(spans)]
+        for first, _ in wrong:
+            os.pwrite(fd, bytes([data[first] ^ 1]), first)
+        follower = Follower(fd, {"sha256": hashlib.sha256()})
+        follower.expect([piece_of(data, *spans[at]) for at in compared if at < len(spans)])
+        found: list[tuple[int, int]] = []
+        for stop in [*sorted(stops), len(data)]:
+            while bad := follower.advance(min(stop, len(data))):
+                found += bad
+                ((first, end),) = bad
+                os.pwrite(fd, data[first:end], first)
+                follower.expect([piece_of(data, first, end)])
+        assert found == wrong
+        assert follower.digests()["sha256"] == hashlib.sha256(data).digest()
+    finally:
+        os.close(fd)
+
+
+def test_d83_a_file_that_was_cut_is_not_hashed_as_if_it_were_whole(fd: int) -> None:
+    os.pwrite(fd, body(100), 0)
+    with pytest.raises(DownloadError, match="ends at byte 100") as raised:
+        Follower(fd, {"sha256": hashlib.sha256()}).advance(200)
+    assert raised.value.fault == "disk"
+
+
+def test_several_algorithms_in_one_pass_and_none_for_an_empty_file(fd: int) -> None:
+    data = body(5000)
+    os.pwrite(fd, data, 0)
+    names = ("sha256", "md5", "crc32")
+    follower = Follower(fd, {name: new_hash(name) for name in names})
+    assert follower.advance(0) == []
+    assert follower.digests()["md5"] == hashlib.md5(b"").digest()
+    follower.advance(len(data))
+    assert follower.digests() == {
+        "sha256": hashlib.sha256(data).digest(),
+        "md5": hashlib.md5(data).digest(),
+        "crc32": zlib.crc32(data).to_bytes(4, "big"),
+    }
+
+
+def test_d122_pieces_beyond_four_gib_of_a_sparse_file(tmp_path: Path) -> None:
+    data = body(4096)
+    far = (5 << 30) + 3
+    path = tmp_path / "part"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, data, far)
+    os.close(fd)
+    good = Piece(far, far + len(data), zlib.crc32(data))
+    bad = Piece(far - 1, far + len(data) - 1, zlib.crc32(data))
+    beyond = Piece(far, far + len(data) + 1, zlib.crc32(data))
+    assert recheck(path, [bad, good, beyond]) == [good]
+
+
+def test_d90_holes_are_not_believed(tmp_path: Path) -> None:
+    """The size is right, the blocks were never written."""
+    data = body(3000)
+    path = tmp_path / "part"
+    path.write_bytes(data[:1000])
+    os.truncate(path, 3000)
+    pieces = [piece_of(data, at, at + 1000) for at in (0, 1000, 2000)]
+    assert recheck(path, pieces) == pieces[:1]
+
+
+def test_recheck_reads_no_link(tmp_path: Path) -> None:
+    (tmp_path / "part").symlink_to("/etc/hostname")
+    with pytest.raises(OSError, match="symbolic"):
+        recheck(tmp_path / "part", [])
