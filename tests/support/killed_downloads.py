@@ -220,7 +220,11 @@ def _contend(root: Path, log: Path, version: str, *, has_lock: bool) -> int:
 
 
 if __name__ == "__main__":
-    modes: dict[str, Callable[[Path], list[dict[str, object]]]] = {"each": each_step, "again": again_and_again, "other": other_version,
-        "lock": partial(together, has_lock=True), "no lock": partial(together, has_lock=False),
-    }  # fmt: skip
+    modes: dict[str, Callable[[Path], list[dict[str, object]]]] = {
+        "each": each_step,
+        "again": again_and_again,
+        "other": other_version,
+        "lock": partial(together, has_lock=True),
+        "no lock": partial(together, has_lock=False),
+    }
     print(json.dumps(modes[sys.argv[2]](Path(sys.argv[1]))))
