@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crawler.config import Config
     from crawler.config.load import load
+    from crawler.download.downloader import Downloader
     from crawler.engine.crawl import Crawl
     from crawler.engine.run import run
     from crawler.engine.summary import Summary
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Crawl", "Summary", "__version__", "load", "run"]
+__all__ = ["Config", "Crawl", "Downloader", "Summary", "__version__", "load", "run"]
 
 _HOME = {
     "Config": "crawler.config",
     "Crawl": "crawler.engine.crawl",
+    "Downloader": "crawler.download.downloader",
     "Summary": "crawler.engine.summary",
     "load": "crawler.config",
     "run": "crawler.engine.run",

@@ -39,6 +39,7 @@ _EPILOG = """\
 commands:
   crawl CONFIG            crawl, or resume what was interrupted
   crawl check CONFIG      say whether the configuration can be used, without running it
+  crawl download URL...   fetch files in segments, verified as they arrive; --help for more
   crawl demo              serve the demo site on loopback; --run COMMAND serves while COMMAND runs
   crawl repro ID          run a page that broke its worker once more, and show where it ends
   crawl verify DIR        re-hash what was downloaded; --repair fetches damaged bytes again
@@ -348,6 +349,23 @@ def _repro(arguments: list[str]) -> int:
     return ExitCode.COMPLETE if ended else ExitCode.FAILURES
 
 
+def _download(arguments: list[str]) -> int:
+    from crawler.download import command
+
+    parser = argparse.ArgumentParser(
+        prog="crawl download",
+        description="Fetch files in segments and verify them as they arrive: a file has its name only when it is right. "
+        "What was interrupted goes on with the same command. Exit code 0: all files are there; 3: some are not; "
+        "6: the disk is in trouble.",
+    )
+    command.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    _settle_memory()
+    return command.main(
+        options, lambda line: _say(printable(line)), lambda line: _err().line(printable(line)), lambda: None
+    )
+
+
 def _verify(arguments: list[str]) -> int:
     from crawler.download import verify_command
 
@@ -374,5 +392,5 @@ def _schema(arguments: list[str]) -> int:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "check": _check, "demo": _demo, "repro": _repro, "schema": _schema, "verify": _verify,
+    "check": _check, "demo": _demo, "download": _download, "repro": _repro, "schema": _schema, "verify": _verify,
 }  # fmt: skip

@@ -12,9 +12,8 @@ Trouble with one URL is never an exception: it is a value with a `Reason` (`craw
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -40,8 +39,7 @@ class ExitCode(IntEnum):
     """SIGTERM; the same command resumes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with a configuration. `str()` gives the line a person reads."""
 
     key: str

@@ -2,8 +2,8 @@
 
 Every connection costs the server something. While all of them work, the rate of the whole is measured; now and then it
 is tried with fewer, and where that loses nothing it stays so (by 1, then 2, then 4: multiplicative decrease). Later it
-is tried with one more again (additive increase). A trial that loses is ended after one window, and the pause before the
-next one doubles, so that trials cost less than one part in a hundred of a long download and nothing of a short one.
+is tried with one more (additive increase). A trial that clearly loses is ended after a glance, and the pause before the
+next one doubles, so that trials cost about one part in a hundred of a long download and nothing of a short one.
 
 A server that refuses the K+1st connection (429, 503, a reset) is asked for it again only after a pause, which doubles.
 """
@@ -14,13 +14,17 @@ from enum import Enum, auto
 from math import inf
 from typing import Final
 
-WINDOW: Final = 1.0  # seconds in which all connections have to work for a rate to be measured
+WINDOW: Final = 2.0  # seconds in which all connections have to work for a rate to be measured
+GLANCE: Final = 0.75  # seconds after which a trial that clearly loses is ended
 SETTLE: Final = 0.25  # seconds after a change before measuring begins: connections speed up
 SHORT: Final = 0.05  # seconds; a connection that takes its next order is not idle
-FIRST_TRIAL: Final = 5.0  # seconds
+FIRST_TRIAL: Final = 8.0  # seconds
+AGAIN: Final = 2.0  # seconds until the next trial after one that went well
 LAST_PAUSE: Final = 300.0  # seconds; pauses double up to this
 FORGIVE: Final = 30.0  # seconds before one connection more is tried after a refusal
-KEPT: Final = 0.98  # of the rate has to remain for fewer connections to be enough
+KEPT: Final = 0.96  # of the best rate has to remain for fewer connections to be enough; reports are that coarse
+LOST: Final = 0.9  # of the best rate: clearly less
+FADE: Final = 0.995  # what the best rate still counts a window later: networks change
 LEAST: Final = 2  # with one connection nobody could help out when it stalls
 
 
@@ -42,12 +46,15 @@ class Capacity:
         self.refused_above: int | None = None
         """The server was seen to refuse more than this; None when it never refused."""
         self._trial = _Trial.NONE
+        self._next = _Trial.FEWER
         self._before = limit  # connections before the trial
-        self._base = 0.0  # bytes a second before the trial
+        self._best = 0.0  # bytes a second
+        self._last = 0.0  # in the window before the trial
         self._step = 1
         self._pause = FIRST_TRIAL
         self._next_trial: float | None = None
-        self._began = -inf  # of the window
+        self._began = inf  # of the window
+        self._is_open = False
         self._bytes = 0
         self._short_since: float | None = None
         self._forgive_at = inf
@@ -58,16 +65,23 @@ class Capacity:
         if self._next_trial is None:
             self._next_trial = now + self._pause
             self._restart(now)
-        if now >= self._forgive_at and self.refused_above is not None:
+        if now >= self._forgive_at:
             self._forgive(now)
-        if active != self.current and not self._is_brief(active, now):
+        if not self._is_steady(active, now):
             self._restart(now)
             return
-        if now >= self._began:
-            self._bytes += got
-        if now - self._began >= WINDOW:
-            self._measured(self._bytes / (now - self._began), now)
-            self._restart(now if self._trial is _Trial.NONE else now + SETTLE)
+        if not self._is_open:
+            self._is_open = now >= self._began
+            self._began = max(self._began, now)  # with a report, whose own bytes came before
+            return
+        age = now - self._began
+        self._bytes += got
+        if age <= 0:
+            return
+        rate = self._bytes / age
+        if age >= WINDOW or (age >= GLANCE and self._trial is _Trial.FEWER and rate < LOST * self._best):
+            self._measured(rate, now)
+            self._restart(now)
 
     def refused(self, active: int, now: float) -> None:
         """Note that the server refused a connection while `active` others were under way."""
@@ -79,17 +93,29 @@ class Capacity:
         self._trial = _Trial.NONE
         self._restart(now)
 
+    @property
+    def _top(self) -> int:
+        return self.limit if self.refused_above is None else min(self.limit, self.refused_above)
+
     def _forgive(self, now: float) -> None:
-        assert self.refused_above is not None
-        self._forgive_at = now + self._forgive_pause
-        was_at_limit = self.current == self.refused_above
-        self.refused_above = self.refused_above + 1 if self.refused_above + 1 < self.limit else None
-        if was_at_limit:
-            self.current = min(self.current + 1, self.limit)
+        """Allow one connection more than the server refused; it is used if all that were allowed were."""
+        assert self.refused_above is not None, "only a refusal is forgiven"
+        was_at_top = self.current == self._top
+        self.refused_above += 1
+        if self.refused_above >= self.limit:
+            self.refused_above = None
+            self._forgive_at = inf
+        else:
+            self._forgive_at = now + self._forgive_pause
+        if was_at_top:
+            self.current = self._top
             self._restart(now)
 
-    def _is_brief(self, active: int, now: float) -> bool:
-        """Return whether fewer than all are at work only since a moment."""
+    def _is_steady(self, active: int, now: float) -> bool:
+        """Return whether as many as should be are at work, but for a moment."""
+        if active == self.current:
+            self._short_since = None
+            return True
         if active > self.current:
             return False
         if self._short_since is None:
@@ -97,43 +123,46 @@ class Capacity:
         return now - self._short_since <= SHORT
 
     def _restart(self, now: float) -> None:
-        self._began = now
+        """Begin a new window."""
+        self._began = now if self._trial is _Trial.NONE else now + SETTLE
+        self._is_open = False
         self._bytes = 0
-        self._short_since = None
 
     def _measured(self, rate: float, now: float) -> None:
+        """Draw the conclusion from a window."""
         match self._trial:
             case _Trial.NONE:
-                self._base = rate
-                assert self._next_trial is not None
+                self._last = rate
+                self._best = max(rate, FADE * self._best)
+                assert self._next_trial is not None, "set at the first report"
                 if now >= self._next_trial:
                     self._try(now)
-            case _Trial.FEWER if rate >= KEPT * self._base:
-                self._step *= 2
-                self._pause = FIRST_TRIAL / 2
-                self._end(now)
-            case _Trial.MORE if rate >= self._base * (1 + 0.5 / self._before):
-                self._pause = FIRST_TRIAL
-                self._end(now)
-            case _:
-                self.current = self._before
-                self._step = 1
-                self._pause = min(2 * self._pause, LAST_PAUSE)
-                self._end(now)
+                return
+            case _Trial.FEWER:
+                is_good = rate >= KEPT * self._best
+            case _Trial.MORE:
+                is_good = rate >= self._last * (1 + 0.5 / self._before)
+        if is_good:
+            self._step *= 2
+            self._pause = FIRST_TRIAL
+            self._next_trial = now + AGAIN
+        else:
+            self.current = min(self._before, self._top)
+            self._step = 1
+            self._pause = min(2 * self._pause, LAST_PAUSE)
+            self._next_trial = now + self._pause
+            self._next = _Trial.MORE if self._next is _Trial.FEWER else _Trial.FEWER
+        self._trial = _Trial.NONE
 
     def _try(self, now: float) -> None:
-        """Begin a trial: fewer first; one more where fewer was tried last and something was given up before."""
+        """Begin a trial, in the direction that went well before, or in the other."""
+        can_less, can_more = self.current > LEAST, self.current < self._top
         self._before = self.current
-        top = self.limit if self.refused_above is None else min(self.limit, self.refused_above)
-        if self.current > LEAST and not (self._step == 1 and self.current < top and self._pause > FIRST_TRIAL):
-            self._trial = _Trial.FEWER
-            self.current = max(LEAST, self.current - self._step)
-        elif self.current < top:
-            self._trial = _Trial.MORE
+        if can_less and (self._next is _Trial.FEWER or not can_more):
+            self._next = self._trial = _Trial.FEWER
+            self.current = max(LEAST, self.current - max(self._step, self.current // 8))
+        elif can_more:
+            self._next = self._trial = _Trial.MORE
             self.current += 1
         else:
             self._next_trial = now + self._pause
-
-    def _end(self, now: float) -> None:
-        self._trial = _Trial.NONE
-        self._next_trial = now + self._pause

@@ -13,8 +13,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Literal, NamedTuple
+from urllib.parse import unquote
 
-from crawler.download.digests import ALGORITHMS, Digest, canonical, decode, is_available, is_equal, strength
+from crawler.download import sums
+from crawler.download.digests import (
+    ALGORITHMS,
+    Digest,
+    DigestError,
+    canonical,
+    decode,
+    is_available,
+    is_equal,
+    labelled,
+    parse_digest,
+    strength,
+)
 from pipelines.digest import parse_content_md5, parse_digest_field, parse_legacy_digest
 from pipelines.url import canonicalize, origin_of
 
@@ -90,8 +103,9 @@ def claims_of(
 ) -> list[Claim]:
     """Return the digests of the whole file that header or trailer lines announce.
 
-    `is_whole` says that the message carried the whole file (a 200, not a 206): digests of the message's content are
-    digests of the file only then. Unknown algorithms and values of a wrong length are left out. Never raises.
+    `is_whole` says that the message carried the whole file (a 200, or a 206 of all of it): digests of the message's
+    content are digests of the file only then. Unknown algorithms and values of a wrong length are left out.
+    Never raises.
     """
     claims: list[Claim] = []
     for name, read in _FIELDS.items():
@@ -101,6 +115,47 @@ def claims_of(
         found = dict.fromkeys(read(values, lines)) if values else {}
         claims += [Claim(digest, f"{place} {name}", trust) for digest in found]
     return claims
+
+
+def sidecar_url(file_url: str, pattern: str) -> str | None:
+    """Return where a checksum file would be: `.sha256` is added to the name, `SHA256SUMS` stands beside the file.
+
+    None when the file's URL has no name to which it could belong.
+    """
+    path = file_url.partition("#")[0].partition("?")[0]
+    if canonicalize(path) is None or path.endswith("/") or path.count("/") < 3:
+        return None
+    return canonicalize(path + pattern if pattern.startswith(".") else path.rpartition("/")[0] + "/" + pattern)
+
+
+def claims_of_sidecar(status: int, body: bytes, sidecar: str, file_url: str) -> list[Claim]:
+    """Return what an answered checksum file claims about a file. Never raises.
+
+    Only a 200 counts: an error page may hold any text. A missing sidecar is no claim; whether a file without one may
+    be kept is the caller's policy (`Unverified`).
+    """
+    if status != 200:
+        return []
+    folder, path = sidecar.partition("?")[0].rpartition("/")[0] + "/", file_url.partition("#")[0].partition("?")[0]
+    name = path.removeprefix(folder) if path.startswith(folder) else path.rpartition("/")[2]
+    trust = trust_of(sidecar, file_url)
+    found = sums.find(body, unquote(name), sums.kind_of(sidecar))
+    return [Claim(digest, f"sidecar {sidecar}", trust) for digest in found]
+
+
+def claims_of_link(href: str, text: str, page_url: str, file_url: str) -> list[Claim]:
+    """Return what a page claims about a file it links to: in the link's fragment, or labelled in the text beside it.
+
+    A fragment like `#sha256=HEX` is how Python's package indexes do it (PEP 503). In `text` only hex right behind the
+    name of its algorithm counts, for a commit's name is hex as well; two of one algorithm say nothing.
+    """
+    trust = trust_of(page_url, file_url)
+    claims: list[Claim] = []
+    try:
+        claims.append(Claim(parse_digest(href.partition("#")[2]), f"link {page_url}", trust))
+    except DigestError:
+        pass  # most fragments name a place in a page
+    return claims + [Claim(digest, f"page {page_url}", trust) for digest in labelled(text)]
 
 
 def algorithms_for(claims: Iterable[Claim], record: Iterable[str] = ("sha256",)) -> tuple[str, ...]:
@@ -121,7 +176,11 @@ def algorithms_for(claims: Iterable[Claim], record: Iterable[str] = ("sha256",))
 
 
 def verdict(claims: Iterable[Claim], digests: Mapping[str, bytes]) -> Verdict:
-    """Compare computed digests (algorithm, as in `ALGORITHMS`, to value) with the claims."""
+    """Compare computed digests (algorithm, as in `ALGORITHMS`, to value) with the claims.
+
+    Where a configured digest was not computed, a weaker claim cannot verify the file; it can still show that it is
+    wrong.
+    """
     ranked = sorted(claims, key=lambda claim: (claim.trust, strength(claim.digest.algorithm)), reverse=True)
     if not ranked:
         return Unverified("no digest is known")
@@ -129,16 +188,11 @@ def verdict(claims: Iterable[Claim], digests: Mapping[str, bytes]) -> Verdict:
     matching = tuple(claim for claim in compared if is_equal(claim.digest, _got(claim, digests)))
     failing = tuple(claim for claim in compared if claim not in matching)
     uncompared = [claim for claim in ranked if claim.digest.algorithm not in digests]
-    if uncompared and uncompared[0].trust is Trust.CONFIGURED:
-        wrong = [claim for claim in failing if claim.trust is Trust.CONFIGURED]
-        if not wrong:
-            return Unverified(f"{uncompared[0]} was not computed", failing)
-    if not compared:
-        return Unverified(f"{uncompared[0]} was not computed")
-    deciding = compared[0].trust
     for claim in failing:
-        if claim.trust is deciding:
+        if claim.trust is compared[0].trust:
             return Mismatch(claim, _got(claim, digests), matching)
+    if not compared or (uncompared and uncompared[0].trust is Trust.CONFIGURED):
+        return Unverified(f"not computed: {uncompared[0]}", failing)
     return Verified(compared[0], failing)
 
 

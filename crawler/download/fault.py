@@ -54,6 +54,8 @@ class Fault(StrEnum):
     """429: too many requests."""
     AUTH = "auth"
     """401, 403 or 407: no right to it, or no longer (a signed URL that has expired)."""
+    REDIRECT = "redirect"
+    """A redirect that the caller asked to be told of instead of followed."""
     REDIRECT_LIMIT = "redirect_limit"
     """Redirects went in a circle or on for too long."""
     REDIRECT_INSECURE = "redirect_insecure"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from crawler.download import metalink, sums
 from crawler.download.digests import Digest, DigestError, parse_digest
 from crawler.download.metalink import MetalinkError, Pieces
-from crawler.download.names import UnsafeName, safe_relative
+from crawler.download.names import UnsafeName, folded, safe_relative
 from pipelines.url import canonicalize
 
 MAX_BYTES = 10 * 2**20
@@ -49,12 +49,32 @@ def parse(data: bytes, *, name: str = "", base: str | None = None) -> Manifest:
     """
     if len(data) > MAX_BYTES:
         return Manifest((), (f"longer than {MAX_BYTES:,} bytes",))
+    return _without_clashes(_read(data, name, base))
+
+
+def _read(data: bytes, name: str, base: str | None) -> Manifest:
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
         return _of_metalink(data, base)
     entries = sums.entries(data, sums.kind_of(name))
     if entries:
         return _of_sums(entries, base)
     return _of_list(data.decode("utf-8-sig", "replace"), base)
+
+
+def _without_clashes(manifest: Manifest) -> Manifest:
+    """Leave out every file whose path another file has before it; paths that some file system mixes up are one."""
+    taken: set[str] = set()
+    files: list[Listed] = []
+    problems = list(manifest.problems)
+    for file in manifest.files:
+        key = folded(file.path) if file.path is not None else None
+        if key is not None and key in taken:
+            problems.append(f"{file.path!r}: two files of this path")
+            continue
+        if key is not None:
+            taken.add(key)
+        files.append(file)
+    return Manifest(tuple(files), tuple(problems[:MAX_PROBLEMS]))
 
 
 def _of_metalink(data: bytes, base: str | None) -> Manifest:

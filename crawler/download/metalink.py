@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.parsers import expat
 
-from crawler.download.digests import Digest, decode
+from crawler.download.digests import Digest, decode, strength
 from crawler.download.names import UnsafeName, safe_relative
 from pipelines.url import canonicalize
 
@@ -57,6 +57,7 @@ class MetalinkFile(NamedTuple):
     mirrors: tuple[Mirror, ...]
     """http and https only, the best first."""
     pieces: Pieces | None
+    """Of the strongest algorithm; their number fits to `size` where that is known."""
     problems: tuple[str, ...] = ()
     """What was left out, and why."""
 
@@ -116,7 +117,7 @@ class _Reader:
         self._path.append(local)
         self._attributes.append(attributes)
         self._text.clear()
-        if local == "file" and self._file is None:
+        if local == "file" and self._path[-2:-1] in (["files"], ["metalink"]) and self._file is None:
             if len(self.files) >= MAX_FILES:
                 raise MetalinkError(f"more than {MAX_FILES:,} files")
             self._file = _Building(_file_name(attributes.get("name", "")))
@@ -133,23 +134,23 @@ class _Reader:
         file = self._file
         if file is None:
             return
-        match local:
-            case "file":
+        match self._path[-1], local:
+            case "files" | "metalink", "file":
                 self.files.append(file.built())
                 self._file = None
-            case "size":
+            case "file", "size":
                 file.size = _size(file, text)
-            case "hash" if self._path[-1:] == ["pieces"]:
+            case "pieces", "hash":
                 index = attributes.get("piece", "")  # version 3 numbers them
                 self._hashes[int(index) if _is_small(index) else len(self._hashes)] = text
-            case "hash":
+            case "file" | "verification", "hash":
                 self._hash(file, attributes.get("type", ""), text)
-            case "pieces":
+            case "file" | "verification", "pieces":
                 file.pieces = self._pieces(file, attributes)
-            case "url":
+            case "file" | "resources", "url":
                 self._url(file, attributes, text)
             case _:
-                pass  # an element that we do not need
+                pass  # what we do not need: among them the url of a publisher
 
     def _hash(self, file: _Building, algorithm: str, text: str) -> None:
         digest = decode(algorithm, text)
@@ -170,13 +171,15 @@ class _Reader:
         ):
             file.problem(f"pieces of type {algorithm[:40]!r} and length {length[:20]!r}: not to be used")
             return file.pieces
-        if not digests or (file.pieces is not None and file.pieces.digests[0].algorithm >= digests[0].algorithm):
+        if not digests or (
+            file.pieces is not None and strength(file.pieces.digests[0].algorithm) >= strength(digests[0].algorithm)
+        ):
             return file.pieces
         return Pieces(int(length), digests)
 
     def _url(self, file: _Building, attributes: dict[str, str], text: str) -> None:
         url = canonicalize(text, self._base)
-        if url is None:
+        if url is None or attributes.get("type", "http") not in ("http", "https"):  # version 3 has "bittorrent" as well
             file.problem(f"url {text[:80]!r}: not http or https")
         elif len(file.mirrors) >= MAX_URLS:
             file.problem(f"more than {MAX_URLS:,} urls")

@@ -77,8 +77,9 @@ def name_of(url: str, disposition: str | None = None, content_type: str | None =
     `disposition` and `content_type` are header values as latin-1 text. A name from the URL that has no extension gets
     the one of the content type. Total: never raises, never empty.
     """
-    if disposition is not None and (name := _safe(_filename(disposition))):
-        return name
+    for candidate in _filenames(disposition or ""):
+        if name := _safe(candidate):
+            return name
     path = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")[2].partition("/")[2]
     extension = _EXTENSIONS.get((content_type or "").partition(";")[0].strip().lower(), "")
     name = _safe(_utf8(unquote_to_bytes(path.rpartition("/")[2].encode("utf-8", "replace"))))
@@ -163,7 +164,7 @@ def _safe(name: str) -> str:
     name = re.split(r"[/\\]", name)[-1]
     name = "".join(char for char in name if unicodedata.category(char) not in _INVISIBLE)
     name = "".join("_" if char in _FORBIDDEN else " " if char.isspace() else char for char in name)
-    name = name.lstrip(". ").rstrip(". ")
+    name = unicodedata.normalize("NFC", name).lstrip(". ").rstrip(". ")
     if name.startswith("-"):
         name = f"_{name[1:]}"  # else a shell's `rm *` reads it as an option
     if _RESERVED.match(name):
@@ -207,14 +208,13 @@ _PARAMETER = re.compile(
 _EXT_VALUE = re.compile(r"(utf-8|iso-8859-1)'[^']*'((?:[!#$&+.^_`|~0-9A-Za-z-]|%[0-9A-Fa-f]{2})*)", re.IGNORECASE)
 
 
-def _filename(disposition: str) -> str:
-    """Return the name that a Content-Disposition gives; `filename*` before `filename`; empty when it gives none."""
+def _filenames(disposition: str) -> tuple[str, ...]:
+    """Return the names that a Content-Disposition gives, `filename*` before `filename`; empty where there is none."""
     found: dict[str, str] = {}
     for name, value in _parameters(disposition[:MAX_HEADER]):
         found.setdefault(name, value)
-    if extended := _ext_value(found.get("filename*", "").strip()):
-        return extended
-    return _utf8(found.get("filename", "").encode("latin-1", "replace"))
+    plain = _utf8(found.get("filename", "").encode("latin-1", "replace"))
+    return _ext_value(found.get("filename*", "").strip()) or "", plain
 
 
 def _parameters(disposition: str) -> Iterator[tuple[str, str]]:

@@ -10,22 +10,29 @@ from typing import Final
 DEFAULT_RATE: Final = 1024.0 * 1024.0  # before anything was measured
 WINDOW: Final = 0.5  # seconds; a rate is that of the last one to two windows
 PATIENCE: Final = 0.25  # seconds beyond twice the usual latency before an order without bytes counts as slow
+REPORT: Final = 0.2  # seconds; reports of an order that moves are no further apart
 MAX_LANES: Final = 64  # remembered; the oldest goes first
 
 
 class Pace:
     """The movement of one order."""
 
-    __slots__ = ("_at", "_next_at", "_next_upto", "_upto", "first_byte_at", "taken_at")
+    __slots__ = ("_at", "_moved_at", "_next_at", "_next_upto", "_upto", "first_byte_at", "taken_at")
 
     def __init__(self, now: float, upto: int) -> None:
         self.taken_at = now
         self.first_byte_at: float | None = None
-        self._at = self._next_at = now
+        self._at = self._next_at = self._moved_at = now
         self._upto = self._next_upto = upto
+
+    def sent(self, now: float) -> None:
+        """Note that the request was sent only now."""
+        if self.first_byte_at is None:
+            self.taken_at = self._at = self._next_at = self._moved_at = now
 
     def moved(self, upto: int, now: float) -> None:
         """Note that everything before `upto` is there."""
+        self._moved_at = now
         if self.first_byte_at is None:
             self.first_byte_at = self._at = self._next_at = now
             self._upto = self._next_upto = upto
@@ -33,14 +40,22 @@ class Pace:
             self._at, self._upto = self._next_at, self._next_upto
             self._next_at, self._next_upto = now, upto
 
+    def guess(self, upto: int, end: int, rate: float, now: float) -> int:
+        """Return where an order that was last seen at `upto` may be by now; short of `end`."""
+        if self.first_byte_at is None:
+            return upto
+        return min(upto + int(rate * min(now - self._moved_at, REPORT)), end - 1)
+
     def rate(self, upto: int, now: float, usual: float, latency: float) -> float:
         """Return the rate of late, never less than 1: what the others usually reach, until more is known."""
         if self.first_byte_at is None:
-            idle = max(0.0, now - self.taken_at - 2 * latency)
-            return max(1.0, usual * PATIENCE / (idle + PATIENCE))
-        elapsed = now - self._at
-        trust = max(0.0, 0.1 - elapsed / 5)  # seconds' worth of the usual rate: none from half a second on
-        return max(1.0, (upto - self._upto + usual * trust) / max(elapsed + trust, 0.001))
+            idle = max(now - self.taken_at - 2 * latency, PATIENCE)
+            return max(1.0, usual * (PATIENCE / idle) ** 4)
+        is_silent = now - self._next_at >= WINDOW  # then what came before it says nothing any more
+        at, start = (self._next_at, self._next_upto) if is_silent else (self._at, self._upto)
+        elapsed = max(self._moved_at, now - REPORT) - at  # what it did since its last report, the next will tell
+        trust = max(0.0, 0.05 - elapsed / 4)  # seconds' worth of the usual rate, until there were two reports
+        return max(1.0, (upto - start + usual * trust) / max(elapsed + trust, 0.001))
 
     def measured(self, first: int, upto: int, now: float) -> float | None:
         """Return the rate as a whole, None when it was too short to tell."""

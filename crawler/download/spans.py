@@ -74,6 +74,8 @@ class Spans:
 
     def within(self, first: int, end: int) -> list[tuple[int, int]]:
         """Return the parts of the set that lie in [first, end), in order."""
+        if first >= end:
+            return []
         low, high = bisect_right(self._ends, first), bisect_left(self._firsts, end)
         return [(max(first, self._firsts[at]), min(end, self._ends[at])) for at in range(low, high)]
 

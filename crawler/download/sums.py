@@ -19,6 +19,9 @@ from crawler.download.digests import ALGORITHMS, Digest, by_length, canonical, d
 MAX_BYTES = 10 * 2**20
 """What of a checksum file is read: the rest is ignored. That is 100,000 names."""
 
+MAX_BARE_BYTES = 16 * 1024
+"""A file that is longer has more in it than one bare digest, signed or not."""
+
 
 class Entry(NamedTuple):
     """One line: a digest and the name it is for; no name for a bare digest or one of standard input."""
@@ -27,7 +30,7 @@ class Entry(NamedTuple):
     digest: Digest
 
 
-_GNU = re.compile(r"(\\?)([0-9a-fA-F]{32,128})(?:[ \t]+\*?| \*)(\S.*)")
+_GNU = re.compile(r"(\\?)([0-9a-fA-F]{32,128})(?: [ *](?=\S)|[ \t]+\*?)(\S.*)")
 _BSD = re.compile(r"(\\?)([A-Za-z][A-Za-z0-9-]*) ?\((.+)\) ?= ?([A-Za-z0-9+/]+={0,2})")
 _BARE = re.compile(r"\\?([0-9a-fA-F]{32,128})")
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
@@ -67,21 +70,21 @@ def find(text: str | bytes, name: str, kind: str | None = None) -> list[Digest]:
         return []
     best = 0
     found: list[Digest] = []
-    bare: list[Digest] = []
-    named = 0
-    for entry in _entries(_lines(text), kind):
-        if entry.name is None:
-            bare.append(entry.digest)
-            continue
-        named += 1
-        depth = _agreement(_components(entry.name), wanted)
+    likely = (line for line in _lines(text) if wanted[-1] in line or line.startswith("\\"))
+    for entry in _entries(likely, kind):
+        depth = _agreement(_components(entry.name or ""), wanted)
         if depth > best:
             best, found = depth, []
         if depth == best > 0:
             found.append(entry.digest)
-    if named == 0 and len(set(bare)) == 1:
-        found = bare
+    if not found and len(text) <= MAX_BARE_BYTES:
+        found = _bare(entries(text, kind))
     return _without_contradictions(found)
+
+
+def _bare(listed: list[Entry]) -> list[Digest]:
+    """Return the digests of a file that names no other file."""
+    return [entry.digest for entry in listed] if all(entry.name is None for entry in listed) else []
 
 
 def _without_contradictions(found: list[Digest]) -> list[Digest]:
@@ -104,11 +107,15 @@ def _components(name: str) -> list[str]:
 
 def _lines(text: str | bytes) -> Iterator[str]:
     """Yield the lines without their ends; of a signed text only what is signed."""
+    is_cut = len(text) > MAX_BYTES
     if isinstance(text, bytes):
         text = text[:MAX_BYTES]
         encoding = "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = text.decode(encoding, "replace")
-    lines = (line.removesuffix("\r") for line in text[:MAX_BYTES].split("\n"))
+    text = text[:MAX_BYTES]
+    if is_cut:
+        text = text.rpartition("\n")[0]  # half a name is another name
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
     return _signed(lines) if _SIGNED in text else lines
 
 

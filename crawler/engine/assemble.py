@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+from typing import TYPE_CHECKING
 
 from crawler.config import Config
 from crawler.errors import ConfigError, Problem
@@ -17,6 +18,9 @@ from pipelines.page import Page
 from pipelines.spec import PipelineSpec
 from pipelines.stages.options import StageOptions
 from pipelines.url import host_of
+
+if TYPE_CHECKING:
+    from crawler.engine.bodies import BodyStore
 
 FAST_INTERVAL = 1.0  # seconds between two commits with durability = "fast"
 
@@ -118,7 +122,16 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         sort_query=config.url.sort_query,
         stages=parse.stages,
     )
-    return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=secrets.token_hex(8))
+    return PipelineSpec(options=options, admit=admit, fingerprint_key=fingerprint_key, nonce=os.urandom(8).hex())
+
+
+def bodies(config: Config) -> BodyStore | None:
+    """Return where bodies are kept, None when they are not. Raises StateError."""
+    if not config.output.bodies:
+        return None
+    from crawler.engine.bodies import BodyStore  # file calls in threads: 6 ms of a start that few crawls need
+
+    return BodyStore(config.job.out / "bodies", durable=config.output.durability == "full")
 
 
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:

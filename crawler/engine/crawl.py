@@ -25,7 +25,6 @@ import orjson
 
 from crawler.config import Config
 from crawler.engine import assemble
-from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
 from crawler.engine.held import Held
 from crawler.engine.lag import LagMeter
@@ -289,7 +288,6 @@ class Crawl:
             max_bytes=config.cpu.batch_bytes,
             wanted=held.wants_results,
         )
-        durable = config.output.durability == "full"
         parts = Parts(
             config=config,
             frontier=frontier,
@@ -302,7 +300,7 @@ class Crawl:
             held=held,
             judge=partial(self._workers.judge, scope),
             decode=self._decode,
-            bodies=BodyStore(config.job.out / "bodies", durable=durable) if config.output.bodies else None,
+            bodies=assemble.bodies(config),
             quarantine=assemble.quarantine(config, spec, scope.rules),
             clock=clock,
         )

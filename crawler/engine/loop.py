@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from crawler.engine.bodies import BodyStore
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
@@ -27,6 +26,9 @@ from crawler.store.group import Applied, Committed, Failure, Recorded, Redirect,
 from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page, Processed
 from pipelines.url import CanonicalUrl
+
+if TYPE_CHECKING:
+    from crawler.engine.bodies import BodyStore
 
 _log = logging.getLogger(__name__)
 

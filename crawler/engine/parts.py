@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from crawler.config import Config
-from crawler.engine.bodies import BodyStore
 from crawler.engine.clock import Clock
 from crawler.engine.held import Held
 from crawler.fetch.fetcher import Fetcher
@@ -19,9 +20,11 @@ from pipelines.batcher import Batcher
 from pipelines.page import Page
 from pipelines.url import CanonicalUrl
 
+if TYPE_CHECKING:
+    from crawler.engine.bodies import BodyStore
 
-@dataclass(slots=True, eq=False, repr=False, match_args=False)
-class Live:
+
+class Live(Struct, eq=False):
     """What happens right now; read by whoever shows it."""
 
     in_flight: int = 0
@@ -32,8 +35,7 @@ class Live:
     statuses: Counter[int] = field(default_factory=Counter)
 
 
-@dataclass(slots=True, kw_only=True, eq=False, repr=False, match_args=False)
-class Parts:
+class Parts(Struct, kw_only=True, eq=False):
     """What the engine works with. It owns none of it."""
 
     config: Config

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from crawler.engine.loop import Engine
 from crawler.engine.summary import by_reason
@@ -21,8 +22,7 @@ class BusyHost(NamedTuple):
     """URLs of this host in memory; there may be more on disk."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """Figures of one moment. Those of the run start at zero each time; those of the job count all its runs."""
 
     seconds: float

@@ -146,4 +146,5 @@ def _pool(count: int, options: Cpu) -> WorkerPool:
         memory_limit=options.worker_memory,
         recycle_above=options.worker_memory // 2,
         spare=False,
+        forkserver=True,
     )

@@ -52,7 +52,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int, guard: Guard |
                 break
     except (aiohttp.ClientPayloadError, HttpProcessingError):
         truncated = "chunked" if framing == "chunked" else "content_length"
-        chunks.append(_arrived(stream))
+        chunks.append(arrived(stream))
     if guard is not None and guard.lost is not None:
         raise guard.lost
     if truncated is None:
@@ -61,7 +61,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int, guard: Guard |
     return Body(b"".join(chunks)[:limit], truncated, framing)
 
 
-def _arrived(stream: aiohttp.StreamReader) -> bytes:
+def arrived(stream: aiohttp.StreamReader) -> bytes:
     """Return what a broken stream had received and nobody had read yet.
 
     The end of a connection often arrives together with the last bytes before it, and a stream that has an exception

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_FIELD_BYTES = 32 * 1024  # Apache sends at most 8 KB, nginx 4 or 8; a Content-Security-Policy may need 16
 MAX_FIELDS = 512  # times MAX_FIELD_BYTES is a page's cap, so a head costs no more memory than a body
 MIN_IDLE = 64
+PAGE_BUFFER = 256 * 1024
+"""Bytes of a body that may wait for whoever reads it: a page is read at once."""
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"  # what browsers send
 
 _NO_COOKIES: BaseCookie[str] = SimpleCookie()
@@ -112,8 +114,11 @@ class Connector(aiohttp.TCPConnector):
         self._idle.pop(guard, None)
 
 
-def open_session(options: FetchOptions, connector: Connector) -> aiohttp.ClientSession:
-    """Return a session that owns `connector`. Its requests need `allow_redirects=False`."""
+def open_session(options: FetchOptions, connector: Connector, buffer: int = PAGE_BUFFER) -> aiohttp.ClientSession:
+    """Return a session that owns `connector`. Its requests need `allow_redirects=False`.
+
+    `buffer`: bytes of one body that may wait before the connection is read no further; twice as much can be there.
+    """
     headers: CIMultiDict[str] = CIMultiDict(
         {
             hdrs.USER_AGENT: options.user_agent,
@@ -132,7 +137,7 @@ def open_session(options: FetchOptions, connector: Connector) -> aiohttp.ClientS
         trust_env=False,
         requote_redirect_url=False,
         proxy=URL(options.proxy) if options.proxy else None,
-        read_bufsize=256 * 1024,
+        read_bufsize=buffer,
         max_line_size=MAX_FIELD_BYTES,
         max_field_size=MAX_FIELD_BYTES,
         max_headers=MAX_FIELDS,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from crawler.engine.snapshot import Snapshot
 from crawler.progress import words
@@ -17,8 +18,7 @@ _REASONS_SHOWN = 6
 _HOST_CHARS = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(Struct, frozen=True, kw_only=True):
     """A snapshot and what was worked out from it."""
 
     snapshot: Snapshot

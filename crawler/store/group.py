@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
@@ -74,8 +75,7 @@ class Robots(NamedTuple):
 Item = Recorded | Redirect | Failure | Skip | Retried | Seeds | Robots
 
 
-@dataclass(slots=True)
-class Applied:
+class Applied(Struct):
     """What a group changed: told to the event loop before the commit."""
 
     items: list[Item]

@@ -13,10 +13,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from crawler.frontier.host import Row
 from crawler.frontier.reasons import Reason
@@ -40,8 +40,7 @@ NO_LIMIT = 2**31
 _TAIL = b'"duplicate_of":null}'
 
 
-@dataclass(slots=True, eq=False, repr=False, match_args=False)
-class _Group:
+class _Group(Struct, eq=False):
     """What the items of one group come to, ready for one statement each."""
 
     links: list[bytes] = field(default_factory=list)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from crawler.errors import StateError
 
@@ -22,8 +23,7 @@ NAMES = (PAGES, ERRORS, SKIPPED)
 PLAIN, COMPRESSED = SUFFIXES = (".jsonl", ".jsonl.zst")
 
 
-@dataclass(slots=True, eq=False, repr=False, match_args=False)
-class _File:
+class _File(Struct, eq=False):
     path: Path
     fd: int
     length: int

@@ -13,9 +13,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct, field
 
 from crawler.errors import StateError
 from crawler.frontier.host import Row
@@ -63,8 +64,7 @@ class Listener(NamedTuple):
     """Nothing can be kept any more; called once, with a StateError unless it is a bug."""
 
 
-@dataclass(slots=True, eq=False, repr=False, match_args=False)
-class _Inbox:
+class _Inbox(Struct, eq=False):
     condition: threading.Condition = field(default_factory=threading.Condition)
     items: list[Item] = field(default_factory=list)
     calls: deque[Callable[[], None]] = field(default_factory=deque)

@@ -7,6 +7,7 @@ is put together in memory of its own.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after
@@ -101,3 +102,11 @@ class Channel:
                 break
             frames.append(Frame(kind, buffers, ident, scratch[start:position], True, run_s, peak))
         return frames
+
+    def rest(self, scratch: memoryview) -> Iterator[Frame]:
+        """Yield what a dead worker had still written."""
+        try:
+            while True:
+                yield from self.read(scratch)
+        except (BlockingIOError, EOFError, OSError):
+            pass  # that was all; what it left half-written is of no use

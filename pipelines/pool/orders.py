@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[3:]; from pipelines.pool.worker import main; main(sys.argv)"
 """What the interpreter runs. Its arguments: the orders, the modules to import, sys.path…"""
+SERVER_BOOTSTRAP = BOOTSTRAP.replace("pool.worker", "pool.stem")
+"""The same for a fork server."""
 
 
 class Orders(NamedTuple):

@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     recycle_after: int | None = None
     recycle_above: int | None = None
     has_spare: bool = True
+    forks: bool = False
 
     def check(self) -> Plan:
         """Return this plan. Raises ValueError."""

@@ -57,6 +57,11 @@ class WorkerPool:
     it works on until its successor is ready, and is never interrupted.
 
     `spare`: keep one warm process more than `workers`, which replaces a dead one at once; costs its memory.
+
+    `forkserver`: import the modules of `preload` once, in a process that does nothing else, and fork the workers from
+    it (Linux 5.3; elsewhere it changes nothing). Further workers and replacements start in a few milliseconds, and
+    share memory. Only for modules that open nothing when they are imported: all workers would hold it. A module that
+    starts a thread is noticed, and workers are started as ever.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class WorkerPool:
         recycle_after: int | None = None,
         recycle_above: int | None = None,
         spare: bool = True,
+        forkserver: bool = False,
     ) -> None:
         """Raises ValueError, and TaskNotPicklable for the initializer. Starts nothing."""
         self._plan = Plan(
@@ -87,6 +93,7 @@ class WorkerPool:
             recycle_after,
             recycle_above,
             spare,
+            forkserver,
         ).check()
         self._limits = Limits(None, memory_limit)
         self.name = name

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from pipelines.pool.forkserver import Forked, ForkServer
+from pipelines.pool.interpreter import command, keep_standard_descriptors
 from pipelines.pool.levels import lowest_level
 from pipelines.pool.orders import BOOTSTRAP, Orders
 from pipelines.pool.plan import Plan
@@ -32,12 +33,12 @@ HAS_TOKENS = hasattr(os, "eventfd")
 class Process:
     """One child. Owns its descriptors: `sock`, `pidfd`, `token` and `output_fd`; `close` returns them."""
 
-    def __init__(self, plan: Plan, relay: Relay) -> None:
-        """Raises OSError."""
+    def __init__(self, plan: Plan, relay: Relay, server: ForkServer | None = None) -> None:
+        """Start it; with `server`, which is ready, by a fork. Raises OSError."""
         self.is_closed = False
         self.token = self.pidfd = self._statm = -1
         with ExitStack() as ours, ExitStack() as theirs:
-            _keep_standard_descriptors(theirs)
+            keep_standard_descriptors(theirs)
             if HAS_TOKENS:
                 self.token = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
                 ours.callback(os.close, self.token)
@@ -51,26 +52,18 @@ class Process:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             self.sock.setblocking(False)
             os.set_blocking(self.output_fd, False)
-            self._popen = subprocess.Popen(
-                _command(sock.fileno(), self.token, plan),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[sock.fileno(), self.token] if HAS_TOKENS else [sock.fileno()],
-            )
-            self.pid = self._popen.pid
+            orders = _orders(sock.fileno(), self.token, plan)
+            self._child = _start(orders, output, plan) if server is None else server.fork(orders, output)
+            self.pid = self._child.pid
             self.output = Output(self.output_fd, relay)
             self._descriptors = ours.pop_all()
-        if HAS_PIDFD:
-            try:
-                self.pidfd = os.pidfd_open(self.pid)
-                self._descriptors.callback(os.close, self.pidfd)
-            except OSError:
-                pass  # forbidden in some sandboxes; then end of file on the socket has to do
+        self.pidfd = _pidfd(self._child)
+        if self.pidfd >= 0:
+            self._descriptors.callback(os.close, self.pidfd)
 
     def kill(self) -> None:
         """SIGKILL: the only signal that ends C code that holds the GIL."""
-        self._popen.kill()
+        self._child.kill()
 
     def hang_up(self) -> None:
         """Let an idle worker see end of file; it exits on its own."""
@@ -81,12 +74,12 @@ class Process:
 
     def reap(self) -> None:
         """Wait for a process that is dead or has been killed."""
-        self._popen.wait()
+        self._child.wait()
 
     @property
     def exit_code(self) -> int | None:
         """The exit code; negative for a signal; None while it is not reaped."""
-        return self._popen.returncode
+        return self._child.returncode
 
     def rss_bytes(self) -> int:
         """Return the resident size now; 0 where the kernel does not tell. One system call."""
@@ -114,23 +107,8 @@ class Process:
         self.is_closed = True
 
 
-def _keep_standard_descriptors(stack: ExitStack) -> None:
-    """Keep 0, 1 and 2 taken for a while, where they are closed: the child puts its own files there."""
-    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
-        stack.callback(os.close, fd)
-    os.close(fd)
-
-
-def _command(sock: int, token: int, plan: Plan) -> list[str]:
-    flags = ["-O"] * sys.flags.optimize
-    flags += [f"-W{option}" for option in sys.warnoptions]
-    flags += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001 - public
-    if sys.flags.dont_write_bytecode:
-        flags.append("-B")
-    if not _needs_site():
-        flags.append("-S")  # site reads every .pth file; the child gets the finished sys.path instead
-    path = [entry or str(Path.cwd()) for entry in sys.path]
-    orders = Orders(
+def _orders(sock: int, token: int, plan: Plan) -> Orders:
+    return Orders(
         socket=sock,
         token=token,
         parent=os.getpid(),
@@ -140,11 +118,24 @@ def _command(sock: int, token: int, plan: Plan) -> list[str]:
         recycle_above=plan.recycle_above or 0,
         has_setup=plan.setup is not None,
     )
-    words = [orders.as_argument(), ",".join(plan.preload)]
-    return [sys.executable, *flags, "-Xfaulthandler", "-c", BOOTSTRAP, *words, *path]
 
 
-def _needs_site() -> bool:
-    """Say whether sys.path is not all: editable installs by setuptools and coverage hook in through .pth files."""
-    editable = any(str(getattr(finder, "__module__", "")).startswith("__editable__") for finder in sys.meta_path)
-    return editable or "COVERAGE_PROCESS_START" in os.environ or "COVERAGE_PROCESS_CONFIG" in os.environ
+def _start(orders: Orders, output: int, plan: Plan) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(BOOTSTRAP, orders, plan.preload),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=[fd for fd in (orders.socket, orders.token) if fd >= 0],
+    )
+
+
+def _pidfd(child: subprocess.Popen[bytes] | Forked) -> int:
+    if isinstance(child, Forked):
+        return child.pidfd
+    if HAS_PIDFD:
+        try:
+            return os.pidfd_open(child.pid)
+        except OSError:
+            pass  # forbidden in some sandboxes; then end of file on the socket has to do
+    return -1

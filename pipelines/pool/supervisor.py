@@ -28,9 +28,9 @@ from pipelines.pool.deaths import condemned, crashed, obituary
 from pipelines.pool.frames import Kind, decode
 from pipelines.pool.limits import Limits
 from pipelines.pool.memory import OomKills
+from pipelines.pool.nursery import Nursery
 from pipelines.pool.outcome import Status
 from pipelines.pool.plan import Plan
-from pipelines.pool.process import Process
 from pipelines.pool.relay import Relay
 from pipelines.pool.staff import Staff
 from pipelines.pool.stats import Death, PoolStats
@@ -63,6 +63,7 @@ class Supervisor:
         self._relay = Relay()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._board = Switchboard()
+        self._nursery = Nursery(plan, self._relay, self._board)
         self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
@@ -138,6 +139,7 @@ class Supervisor:
         # Workers start with this mask: Ctrl-C must not hit an interpreter that has not yet installed its handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
+            self._nursery.open()
             self._arrange()
             self._oom_kills = OomKills()  # after the workers' start, which matters more
             while not self._is_over():
@@ -159,7 +161,10 @@ class Supervisor:
         until = min(self._crew.next_check, self._staff.start_at, self._closing.due())
         return None if until == inf else max(0.0, until - monotonic())
 
-    def _attend(self, line: Line, worker: Worker) -> None:
+    def _attend(self, line: Line, worker: Worker | None) -> None:
+        if worker is None:
+            self._crew.has_changed = self._nursery.called()
+            return
         if worker.process.is_closed:
             return  # buried earlier in this turn
         match line:
@@ -234,11 +239,11 @@ class Supervisor:
             self._board.want_room(worker, True)
 
     def _flush(self, worker: Worker) -> None:
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 is_drained = worker.channel.flush()
-            except OSError:
-                is_drained = True  # it died; its end is noticed separately
+        except OSError:
+            is_drained = True  # it died; its end is noticed separately
         if is_drained:
             self._board.want_room(worker, False)
 
@@ -261,7 +266,7 @@ class Supervisor:
             if is_spare and self._closing.has_begun:
                 continue
             try:
-                worker = Worker(Process(self._plan, self._relay), is_spare=is_spare)
+                worker = Worker(self._nursery.start(), is_spare=is_spare)
             except OSError as exc:
                 self._start_failed(f"the process could not be started: {exc}", "")
                 return
@@ -272,9 +277,8 @@ class Supervisor:
             self._board.connect(worker)
 
     def _may_start(self) -> bool:
-        if self._breaker.is_open or self._closing.is_drained:
-            return False
-        return not self._closing.has_begun or len(self._crew.queue) > 0
+        can_start = self._nursery.is_ready and not self._breaker.is_open and not self._closing.is_drained
+        return can_start and (not self._closing.has_begun or len(self._crew.queue) > 0)
 
     def _hung_up(self, worker: Worker) -> None:
         """A worker closed its end: it is dead, or of no more use."""
@@ -288,7 +292,8 @@ class Supervisor:
     def _bury(self, worker: Worker) -> None:
         process = worker.process
         process.reap()
-        self._read_rest(worker)
+        for frame in worker.channel.rest(self._scratch):
+            self._handle(worker, frame)
         self._board.disconnect(worker)
         with self._lock:
             victim = self._crew.bury(worker)
@@ -319,15 +324,6 @@ class Supervisor:
         if verdict.death == Death.CRASH and self._breaker.crashed(worker.finished):
             what = obituary(pid, code)
             self._break(f"workers crash in a row without finishing any task; the last one: {what}", None, words)
-
-    def _read_rest(self, worker: Worker) -> None:
-        """Read the answers that a dead worker had still written."""
-        try:
-            while True:
-                for frame in worker.channel.read(self._scratch):
-                    self._handle(worker, frame)
-        except (BlockingIOError, EOFError, OSError):
-            pass  # that was all; what it left half-written is of no use
 
     def _start_failed(self, what: str, words: str) -> None:
         self._tally.deaths[Death.START] += 1
@@ -389,6 +385,7 @@ class Supervisor:
         with self._lock:
             lost = self._crew.abandon()
             self._crew.workers.clear()
+            self._nursery.close()  # before the board, which waits for its end
             self._board.close()
         self._relay.report()
         for task in lost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import socket
 from collections.abc import Iterable
 from enum import Enum
 
@@ -22,6 +23,8 @@ class Line(Enum):
     OUTPUT = 3
     """It printed something."""
     DEATH = 4
+    SERVER = 5
+    """The fork server became ready, or ended."""
 
 
 class Switchboard:
@@ -42,8 +45,8 @@ class Switchboard:
             except BlockingIOError:
                 pass  # a full pipe rings just as well
 
-    def wait(self, seconds: float | None) -> Iterable[tuple[Line, Worker]]:
-        """Wait for at most so long and tell who calls."""
+    def wait(self, seconds: float | None) -> Iterable[tuple[Line, Worker | None]]:
+        """Wait for at most so long and tell who calls; of the fork server, nobody."""
         for key, mask in self._selector.select(seconds):
             if key.data is None:
                 os.read(self._heard, 4096)
@@ -52,6 +55,10 @@ class Switchboard:
             if line is Line.FRAME and not mask & selectors.EVENT_READ:
                 line = Line.ROOM
             yield line, worker
+
+    def listen(self, server: socket.socket) -> None:
+        """Wait for the fork server from now on."""
+        self._selector.register(server, selectors.EVENT_READ, (Line.SERVER, None))
 
     def connect(self, worker: Worker) -> None:
         """Wait for a new worker from now on."""

@@ -38,12 +38,24 @@ Answer = tuple[Kind, list[Chunk], int, float]
 
 def main(argv: list[str]) -> NoReturn:
     """Serve until the parent hangs up. `argv`: -c, the orders, modules to import, sys.path…"""
+    orders, preload = begin(argv)
+    settle(orders)
+    work(orders, preload)
+
+
+def begin(argv: list[str]) -> tuple[Orders, list[str]]:
+    """Return what the command line says, and leave no trace of it."""
     orders = from_argument(argv[1])
     preload = argv[2].split(",") if argv[2] else []
     sys.argv[:] = [""]
     # A task that names a function of the parent's __main__ must not find this bootstrap by accident.
     sys.modules["__main__"] = ModuleType("__main__")
-    _settle(orders)
+    return orders, preload
+
+
+def work(orders: Orders, preload: list[str]) -> NoReturn:
+    """Warm up, then serve until the parent hangs up."""
+    _limit(orders)
     post = Post(orders.socket)
     ear = Ear(post, orders.level)
     os.register_at_fork(after_in_child=post.disown)
@@ -61,18 +73,16 @@ def main(argv: list[str]) -> NoReturn:
     os._exit(0)  # tearing down an interpreter full of modules takes longer than the whole close of the pool
 
 
-def _settle(orders: Orders) -> None:
-    """Give the process its signals, its limits and its tie to the parent."""
+def settle(orders: Orders) -> None:
+    """Give the process its signals, its niceness and its tie to the parent: what its forks inherit, but for the tie."""
     if sys.platform == "linux":
         import ctypes
 
         libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if hasattr(libc, "mallopt"):  # glibc; not musl
             libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-    if os.getppid() != orders.parent:  # it died before the line above
-        os._exit(1)
+    tie_to(orders.parent)
     for inherited in (orders.socket, orders.token):
         if inherited >= 0:
             os.set_inheritable(inherited, False)
@@ -83,15 +93,28 @@ def _settle(orders: Orders) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     if orders.nice:
         os.nice(orders.nice)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)  # what is printed must not be lost with the process
+
+
+def tie_to(parent: int) -> None:
+    """Let the kernel end this process with its parent, however that ends; a fork has lost the tie of its parent."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+def _limit(orders: Orders) -> None:
     if orders.address_space:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         limits = [limit for limit in (orders.address_space, soft, hard) if limit != resource.RLIM_INFINITY]
         resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)  # what is printed must not be lost with the process
 
 
 def _ignore(_signum: int, _frame: object) -> None:

@@ -1,0 +1,165 @@
+"""What is known of one file while it is fetched: its pieces, its claims, its counters; journal and hash are kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from crawler.download.crew import Crew
+from crawler.download.discover import Claim, Trust, claims_of
+from crawler.download.disk import fault_of
+from crawler.download.fault import Fault
+from crawler.download.identity import Identity
+from crawler.download.journal import Piece
+from crawler.download.journal_file import JournalFile
+from crawler.download.retry import GivenUp, Source, Sources
+from crawler.download.tail import Tail
+from crawler.download.values import DownloadOptions, Gate
+from crawler.download.wire import Ended, Head
+from pipelines.cpu import run_blocking
+from pipelines.url import CanonicalUrl, origin_of
+
+
+class Books:
+    """One file's. Owns nothing but its numbers."""
+
+    def __init__(self, crew: Crew, gate: Gate, sources: Sources, options: DownloadOptions) -> None:
+        self.crew = crew
+        self.gate = gate
+        self.sources = sources
+        self.options = options
+        self.file = crew.new_file()
+        """The file's number in all workers."""
+        self.part = ""
+        """Path of the temporary file."""
+        self.journal: JournalFile | None = None
+        self.tail: Tail | None = None
+        self.pinner: Source | None = None
+        """The place whose answer the file was pinned by."""
+        self.identity = Identity(None)
+        self.size: int | None = None
+        self.path: str | None = None
+        self.pieces: dict[int, Piece] = {}
+        """By their first byte."""
+        self.claims: dict[tuple[str, str, bytes], Claim] = {}
+        self.retries = 0
+        self.received_bytes = 0
+        self.resumed_bytes = 0
+        self.segments = 0
+        """Most requests at once."""
+        self.frontier = 0
+        self.hashed = 0
+        self.unsynced = 0
+        self.synced = asyncio.Event()
+        self._commit: asyncio.Future[int] | None = None
+        self.on_hashed: Callable[[int], None] = lambda upto: None
+        self.on_moved: Callable[[], None] = lambda: None
+
+    def claim(self, claims: list[Claim]) -> None:
+        """Note digests that somebody announced, each once."""
+        for claim in claims:
+            self.claims.setdefault((claim.source, claim.digest.algorithm, claim.digest.value), claim)
+
+    def announced(self, source: Source, head: Head) -> None:
+        """Note the digests in the head of an answer."""
+        is_same = origin_of(CanonicalUrl(source.at)) == origin_of(CanonicalUrl(self.sources.all[0].url))
+        trust = Trust.SAME_ORIGIN if is_same else Trust.OTHER_ORIGIN
+        lines = [(name, value) for name, value in head.fields]
+        self.claim(claims_of(lines, is_whole=not head.is_part, trust=trust))
+
+    def met(self, source: Source, head: Head, identity: Identity, size: int | None) -> None:
+        """Pin the file by its first answer."""
+        self.pinner, self.identity, self.size = source, identity, size
+        source.pinned = identity
+        self.announced(source, head)
+
+    @property
+    def final_url(self) -> str:
+        """Where the bytes came from, after redirects."""
+        return (self.pinner or self.sources.all[0]).at
+
+    @property
+    def mirrors(self) -> tuple[str, ...]:
+        """Other places that gave bytes."""
+        return tuple(source.at for source in self.sources.all if source.has_given and source is not self.pinner)
+
+    async def begin_again(self) -> None:
+        """Forget all bytes, and what was pinned with them; counters and configured claims stay."""
+        await self.close()
+        self.file = self.crew.new_file()
+        self.pieces.clear()
+        self.claims = {key: claim for key, claim in self.claims.items() if claim.trust is Trust.CONFIGURED}
+        self.pinner, self.identity, self.size = None, Identity(None), None
+        self.journal = None
+        self.frontier = self.hashed = self.resumed_bytes = 0
+        for source in self.sources.all:
+            source.pinned = None
+
+    async def close(self) -> None:
+        """End the hash, let the workers close the file, wait for the sync; what lies in no journal is removed."""
+        if self.tail is not None:
+            self.tail.close()
+            self.tail = None
+        for hand in self.crew.hands:
+            hand.forget(self.file)
+        await self.settle()
+        if self.part and self.journal is None:
+            await run_blocking(Path(self.part).unlink, missing_ok=True)
+        self.part = ""
+
+    def received(self, ended: Ended) -> None:
+        """Count what came off the wire."""
+        self.received_bytes += ended.received
+
+    def advance(self, frontier: int) -> None:
+        """Note how many contiguous bytes are on disk."""
+        self.frontier = frontier
+        self.on_moved()
+        if self.tail is not None:
+            self.tail.advance(frontier)
+
+    def hash_moved(self, upto: int) -> None:
+        """Note how far the hash has come."""
+        self.hashed = upto
+        self.on_hashed(upto)
+
+    def landed(self, piece: Piece) -> None:
+        """Enter a piece that is on disk, as far as the kernel knows."""
+        self.pieces[piece.first] = piece
+        if self.journal is not None:
+            self.journal.landed(piece)
+        self.unsynced += piece.end - piece.first
+        if self.unsynced >= self.options.sync_bytes:
+            self.synced.set()
+
+    def dropped(self, first: int, end: int) -> None:
+        """Forget all pieces that have bytes in `[first, end)`."""
+        for piece in [piece for piece in self.pieces.values() if piece.first < end and piece.end > first]:
+            del self.pieces[piece.first]
+        if self.journal is not None:
+            self.journal.dropped(first, end)
+
+    async def keep_journal(self) -> None:
+        """Sync and record what has landed, again and again, until cancelled. Raises GivenUp: the disk is in trouble."""
+        assert self.journal is not None
+        while True:
+            try:
+                async with asyncio.timeout(self.options.sync_seconds):
+                    await self.synced.wait()
+            except TimeoutError:
+                pass  # that often, even if little came
+            self.synced.clear()
+            self.unsynced = 0
+            self._commit = asyncio.ensure_future(run_blocking(self.journal.commit))
+            try:
+                await asyncio.shield(self._commit)
+            except OSError as error:
+                raise GivenUp(Fault(fault_of(error)), f"journal: {error.strerror}") from error
+
+    async def settle(self) -> None:
+        """Wait for the sync that may still be under way in its thread: nobody else may touch the journal before."""
+        if self._commit is not None and not self._commit.done():
+            await asyncio.wait([self._commit])
+        if self._commit is not None and not self._commit.cancelled():
+            self._commit.exception()  # seen; the journal itself knows that it is broken

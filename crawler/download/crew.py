@@ -1,0 +1,374 @@
+"""The worker processes, as the parent sees them: started, listened to, spread over, replaced when one dies.
+
+Each worker runs one long coroutine (`crawler.download.worker.serve`) and dials in on a socket in a folder of our own.
+An order is awaited: it ends with `Ended`, whatever happens, also when its worker dies (`worker_lost`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from crawler.download.fault import Fault
+from crawler.download.terms import Terms, work
+from crawler.download.wire import (
+    END_UNKNOWN,
+    BadFrame,
+    Cut,
+    Ended,
+    Fetch,
+    Follow,
+    Forget,
+    Hashed,
+    Head,
+    Held,
+    Hello,
+    Inbox,
+    Landed,
+    Order,
+    Progress,
+    Rate,
+    Report,
+    Stop,
+    Upto,
+    WasCut,
+    encode,
+)  # fmt: skip
+from crawler.errors import WorkersError
+from crawler.fetch.options import FetchOptions
+from pipelines.errors import PoolBroken, PoolClosed, WorkerCrashed
+from pipelines.in_worker import run_async_in_worker
+from pipelines.pool.pool import WorkerPool
+
+START_SECONDS = 30.0
+"""From the order to start a worker to its first word."""
+MAX_DEATHS = 20
+"""Of workers, after which none is started again: it is not chance any more."""
+STOP_SECONDS = 5.0
+"""What a worker may take to end an order that was stopped."""
+MAX_ADDRESS = 100
+"""Bytes of a socket's path: the kernel takes 107 (unix(7))."""
+
+Tell = Callable[[Report], None]
+
+
+class Running:
+    """One order under way in a worker."""
+
+    __slots__ = ("ended", "hand", "id", "lead", "tell", "url")
+
+    def __init__(self, order: Fetch, hand: Hand, tell: Tell) -> None:
+        self.id = order.id
+        self.url = order.url
+        self.lead = order.lead
+        self.hand = hand
+        self.tell = tell
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+
+    def send(self, order: Order) -> None:
+        """Say something more about it."""
+        self.hand.send(order)
+
+    async def wait(self) -> Ended:
+        """Return its end. When cancelled, stop it and wait until it has stopped, for a few seconds."""
+        try:
+            return await asyncio.shield(self.ended)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop it, and wait until it has stopped: for a few seconds, since a worker may hang in a disk."""
+        self.send(Stop(self.id))
+        await asyncio.wait([self.ended], timeout=STOP_SECONDS)
+
+
+class Hand(asyncio.Protocol):
+    """The parent's end of one worker's socket."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._inbox = Inbox()
+        self._transport: asyncio.Transport | None = None
+        self.running: dict[int, Running] = {}
+        self.hashing: dict[int, Tell] = {}
+        self.is_known = False
+        """Whether it showed its token."""
+        self.pid = 0
+        self.token = ""
+
+    @property
+    def load(self) -> int:
+        """How much it has to do; a hash is as much as a few connections."""
+        return len(self.running) + 4 * len(self.hashing)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._crew.lost(self)
+        for running in list(self.running.values()):
+            self._end(Ended(running.id, Fault.WORKER_LOST, "the worker process died", 0, None, "", END_UNKNOWN, 0, {}))
+        hashing, self.hashing = self.hashing, {}
+        for file, tell in hashing.items():
+            tell(Hashed(file, 0, {}, Fault.WORKER_LOST, "the worker process died"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._inbox.feed(data):
+                self._take(message)
+        except BadFrame:
+            self.hang_up()
+
+    def _take(self, message: object) -> None:
+        if not self.is_known:
+            if not isinstance(message, Hello) or not self._crew.welcome(self, message):
+                raise BadFrame("a stranger")
+            return
+        match message:
+            case Ended():
+                self._end(message)
+            case Head() | Progress() | WasCut() | Held() | Landed():
+                if (running := self.running.get(message.id)) is not None:
+                    running.tell(message)
+            case Hashed():
+                if (tell := self.hashing.get(message.file)) is not None:
+                    tell(message)
+            case _:
+                raise BadFrame(f"not for the parent: {type(message).__name__}")
+
+    def _end(self, ended: Ended) -> None:
+        running = self.running.pop(ended.id, None)
+        if running is not None and not running.ended.done():
+            running.ended.set_result(ended)
+            self._crew.shared()
+
+    def send(self, order: Order) -> None:
+        """Send an order; into the void when the worker has gone, whose end is told anyway."""
+        if self._transport is not None:
+            self._transport.write(encode(order))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its worker has hung up."""
+        return self._transport is None
+
+    def hang_up(self) -> None:
+        """Let the worker see the end of its socket: it stops all it does and ends."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def begin(self, order: Fetch, tell: Tell) -> Running:
+        """Give the worker something to fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
+        running = Running(order, self, tell)
+        if self.is_gone:
+            running.ended.set_result(
+                Ended(order.id, Fault.WORKER_LOST, "the worker process died", 0, None, "", END_UNKNOWN, 0, {})
+            )
+            return running
+        self.running[order.id] = running
+        self._crew.shared()
+        self.send(order)
+        return running
+
+    def cut(self, number: int, end: int) -> None:
+        """Ask for an order to end at `end`."""
+        self.send(Cut(number, end))
+
+    def follow(self, file: int, path: str, hashes: tuple[str, ...], tell: Tell) -> None:
+        """Let the worker hash a file behind `advance`; `tell` gets each `Hashed`."""
+        self.hashing[file] = tell
+        self.send(Follow(file, path, hashes))
+        if self.is_gone:
+            del self.hashing[file]
+            asyncio.get_running_loop().call_soon(
+                tell, Hashed(file, 0, {}, Fault.WORKER_LOST, "the worker process died")
+            )
+
+    def advance(self, file: int, upto: int, *, is_all: bool) -> None:
+        """Tell how far a file may be hashed."""
+        self.send(Upto(file, upto, is_all))
+
+    def forget(self, file: int) -> None:
+        """Close a file in the worker."""
+        self.hashing.pop(file, None)
+        self.send(Forget(file))
+
+
+class Crew:
+    """All workers of a downloader. Owns them, the socket and its folder while the `async with` block runs."""
+
+    def __init__(self, pool: WorkerPool, size: int, fetch: FetchOptions, rate_limit: float | None = None) -> None:
+        """`size`: how many of the pool's workers to take, each as a whole and for as long as the block runs."""
+        self._pool = pool
+        self._size = size
+        self._fetch = fetch
+        self._rate_limit = rate_limit
+        self._folder: Path | None = None
+        self._server: asyncio.Server | None = None
+        self._hands: list[Hand] = []
+        self._strangers: set[Hand] = set()
+        self._tokens: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deaths = 0
+        self._is_closing = False
+        self._broken: WorkersError | None = None
+        self._changed = asyncio.Event()
+        self._numbers = count(1)
+        self._files = count(1)
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._folder = _private_folder()
+            address = str(self._folder / "s")
+            self._server = await asyncio.get_running_loop().create_unix_server(self._stranger, address)
+            for _ in range(self._size):
+                self._start(address)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        """Hang up, end the workers' coroutines, remove the socket."""
+        self._is_closing = True
+        if self._server is not None:
+            self._server.close()
+        for hand in [*self._hands, *self._strangers]:
+            hand.hang_up()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def hands(self) -> tuple[Hand, ...]:
+        """The workers that are there."""
+        return tuple(self._hands)
+
+    def new_order(self) -> int:
+        """Return a number that no other order has."""
+        return next(self._numbers)
+
+    def new_file(self) -> int:
+        """Return a number that no other file has."""
+        return next(self._files)
+
+    async def hand(self, among: tuple[Hand, ...] = ()) -> Hand:
+        """Return the worker with least to do; of `among`, if any of these is still there. Waits for one to be there.
+
+        Raises WorkersError when none can be kept alive.
+        """
+        while True:
+            there = [hand for hand in among if not hand.is_gone] or self._hands
+            if there:
+                return min(there, key=lambda hand: hand.load)
+            if self._broken is not None:
+                raise self._broken
+            self._changed.clear()
+            await self._changed.wait()
+
+    def shared(self) -> None:
+        """Share the rate among the workers as their connections are."""
+        if self._rate_limit is None:
+            return
+        total = sum(len(hand.running) for hand in self._hands)
+        for hand in self._hands:
+            if total and hand.running:
+                hand.send(Rate(self._rate_limit * len(hand.running) / total))
+
+    # -- workers come and go
+
+    def _start(self, address: str) -> None:
+        token = secrets.token_hex(16)
+        self._tokens.add(token)
+        task = asyncio.get_running_loop().create_task(self._work(Terms(address, token, self._fetch)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, terms: Terms) -> None:
+        """Keep one worker at work: start it, and when it dies start another."""
+        while not self._is_closing:
+            trouble: Exception
+            try:
+                await run_async_in_worker(work, terms, pool=self._pool, loop_factory=_loop_factory())
+                trouble = WorkersError("a worker hung up")
+            except (WorkerCrashed, OSError, TimeoutError) as exc:
+                trouble = exc
+            except (PoolBroken, PoolClosed) as exc:
+                self._fail(WorkersError(f"the worker processes cannot be started: {exc}"))
+                return
+            self._tokens.discard(terms.token)
+            if self._is_over():
+                return
+            self._deaths += 1
+            if self._deaths > MAX_DEATHS:
+                self._fail(WorkersError(f"worker processes keep dying: {trouble}"))
+                return
+            terms = Terms(terms.address, secrets.token_hex(16), terms.fetch)
+            self._tokens.add(terms.token)
+
+    def _is_over(self) -> bool:
+        return self._is_closing
+
+    def _fail(self, error: WorkersError) -> None:
+        self._broken = error
+        self._changed.set()
+
+    def _stranger(self) -> Hand:
+        hand = Hand(self)
+        self._strangers.add(hand)
+        return hand
+
+    def welcome(self, hand: Hand, hello: Hello) -> bool:
+        """Take a worker in that shows a token of ours."""
+        if hello.token not in self._tokens or self._is_closing:
+            return False
+        self._tokens.discard(hello.token)
+        hand.is_known, hand.pid, hand.token = True, hello.pid, hello.token
+        self._strangers.discard(hand)
+        self._hands.append(hand)
+        self._changed.set()
+        return True
+
+    def lost(self, hand: Hand) -> None:
+        """Note that a worker hung up."""
+        self._strangers.discard(hand)
+        with suppress(ValueError):
+            self._hands.remove(hand)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _private_folder() -> Path:
+    """Make a folder for us alone (0700), where the path of a socket in it is not too long for the kernel."""
+    folder = Path(tempfile.mkdtemp(prefix="crawlmill-"))
+    if len(os.fsencode(folder)) <= MAX_ADDRESS:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="crawlmill-", dir="/tmp"))  # made new, with a random name, 0700

@@ -1,0 +1,138 @@
+"""The first request of a file: from it everything else is learnt. It asks for the first piece, and is kept.
+
+There is no request to look before (HEAD, or a range of one byte): servers answer these in other ways than the request
+that counts. A small file is there when the first answer is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from crawler.download.books import Books
+from crawler.download.crew import Hand, Running
+from crawler.download.fault import Fault
+from crawler.download.identity import Identity
+from crawler.download.quiet import first_of
+from crawler.download.retry import Failure, GivenUp, Source
+from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Head, Report
+
+FIRST_BYTES = 4 << 20
+"""What the first request asks for: at least a few milliseconds of a fast line, nothing to regret on a slow one."""
+
+
+class RedirectSeen(Exception):
+    """A redirect that the caller wants to decide about."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
+
+
+class Opened(NamedTuple):
+    """A file whose first answer is there; its body waits, or is small and coming."""
+
+    source: Source
+    hand: Hand
+    running: Running
+    head: Head
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of the whole file, if the answer tells."""
+        return Identity(*self.head.identity).size if self.head.is_part else self.end
+
+    @property
+    def end(self) -> int | None:
+        """Where this answer ends."""
+        return None if self.head.end == END_UNKNOWN else self.head.end
+
+    @property
+    def identity(self) -> Identity:
+        """What the answer says the file is."""
+        return Identity(*self.head.identity)
+
+
+class Opening:
+    """Asks one place after another until one answers."""
+
+    def __init__(self, books: Books, *, is_reporting: bool) -> None:
+        """`is_reporting`: redirects are not followed but raised as RedirectSeen."""
+        self._books = books
+        self._is_reporting = is_reporting
+        self._loop = asyncio.get_running_loop()
+
+    async def open(self, small: str, hashes: tuple[str, ...], *, is_single: bool) -> Opened:
+        """Return the first usable answer. Raises GivenUp, RedirectSeen.
+
+        `small`: where a worker may put a small file at once, empty to be asked. `is_single`: ask for all of it.
+        """
+        while True:
+            source = await self._place()
+            url = source.at
+            found = await self._ask(source, small, hashes, is_single=is_single)
+            if isinstance(found, Opened):
+                return found
+            self.failed(source, url, found)
+
+    async def _place(self) -> Source:
+        while True:
+            now = self._loop.time()
+            source = self._books.sources.best(now)
+            if source.not_before <= now:
+                return source
+            await asyncio.sleep(source.not_before - now)
+
+    async def _ask(self, source: Source, small: str, hashes: tuple[str, ...], *, is_single: bool) -> Opened | Ended:
+        books, url = self._books, source.at
+        await books.gate.enter(url)
+        running: Running | None = None
+        try:
+            hand = await books.crew.hand()
+            head: asyncio.Future[Head] = self._loop.create_future()
+            order = Fetch(
+                books.crew.new_order(), books.file, "", url, 0, END_UNKNOWN if is_single else FIRST_BYTES, 0, None,
+                small, hashes,
+            )  # fmt: skip
+            running = hand.begin(order, _first_head(head))
+            running.ended.add_done_callback(lambda _: books.gate.leave(url))
+            try:
+                await first_of(head, running.ended)
+            except asyncio.CancelledError:
+                await running.stop()
+                raise
+            if head.done():
+                return Opened(source, hand, running, head.result())
+            ended = running.ended.result()
+            books.received(ended)
+            return ended
+        finally:
+            if running is None:
+                books.gate.leave(url)
+
+    def failed(self, source: Source, asked: str, ended: Ended) -> None:
+        """Decide what a failed first request means. Raises GivenUp, RedirectSeen."""
+        fault = Fault(ended.fault)
+        if fault in (Fault.NO_SPACE, Fault.DISK, Fault.INTERNAL, Fault.INTERRUPTED):
+            raise GivenUp(fault, ended.detail)
+        if ended.target:
+            if self._is_reporting:
+                raise RedirectSeen(ended.target)
+            source.redirected(asked, ended.target)
+            return
+        self._books.retries += 1
+        if fault is Fault.RATE_LIMITED or ended.status == 503:
+            self._books.gate.slow_down(source.at, ended.retry_after)
+        failure = Failure(fault, ended.detail, ended.status, ended.retry_after)
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+        source.failed(asked, failure, self._loop.time(), self._books.sources.terms, jitter)
+
+
+def _first_head(head: asyncio.Future[Head]) -> Callable[[Report], None]:
+    def tell(report: Report) -> None:
+        if isinstance(report, Head) and not head.done():
+            head.set_result(report)
+
+    return tell

@@ -1,0 +1,104 @@
+"""Where a file is to be, taken: the folders, the lock, what a killed run left, what stands there already.
+
+Everything here waits for the disk: call it in a thread. What is taken is given back by `close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from crawler.download.finish import Standing, recover, standing
+from crawler.download.follow import recheck
+from crawler.download.identity import Identity
+from crawler.download.journal import Piece
+from crawler.download.journal_file import JournalFile, TargetLock
+from crawler.download.layout import Places, new_token, places_of, prepare, prepare_target
+from crawler.download.receipt import Receipt
+from crawler.download.repair import begin_repair
+
+
+class Left(NamedTuple):
+    """What an earlier run left to go on with."""
+
+    journal: JournalFile
+    pieces: tuple[Piece, ...]
+    """Read again and found good."""
+
+
+class Place:
+    """One target, held. Owns the lock and the journal until `close`."""
+
+    def __init__(self, root: Path, path: str, url: str, *, is_durable: bool) -> None:
+        """Take the target. Raises DownloadError (locked, exists, name_unsafe, disk) and OSError."""
+        self.places: Places = places_of(root, path)
+        self._url = url
+        self._is_durable = is_durable
+        self.journal: JournalFile | None = None
+        prepare(root)  # another process may have tidied it up
+        prepare_target(self.places)
+        self._lock = TargetLock(self.places)
+        try:
+            recover(self.places)
+            self.standing: Standing = standing(self.places)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receipt of the file that is there, if it is ours and as it was."""
+        return self.standing.receipt if self.standing.kind == "ours" else None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether something has the target's name."""
+        return self.standing.kind != "absent"
+
+    def small_part(self) -> Path:
+        """Return where a file may be written that needs no journal."""
+        return self.places.part(new_token())
+
+    def resume(self) -> Left | None:
+        """Open what an earlier run left and read it again; None when there is nothing to go on with."""
+        resumed = JournalFile.resume(self.places, url=self._url, durable=self._is_durable)
+        if resumed.journal is None:
+            return None
+        self.journal = resumed.journal
+        return Left(resumed.journal, tuple(recheck(resumed.journal.part, resumed.claimed)))
+
+    def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> Left:
+        """Begin with what is good of a damaged file: all but `spans`."""
+        resumed = begin_repair(self.places, receipt, spans, durable=self._is_durable)
+        assert resumed.journal is not None
+        self.journal = resumed.journal
+        return Left(resumed.journal, tuple(recheck(resumed.journal.part, resumed.claimed)))
+
+    def begin(self, url: str, size: int | None, identity: Identity) -> JournalFile:
+        """Make a new temporary file and its journal, in place of any that was there."""
+        self.drop()
+        self.journal = JournalFile.create(
+            self.places, url=url, size=size, identity=identity._asdict(), durable=self._is_durable
+        )
+        return self.journal
+
+    def drop(self) -> None:
+        """Remove the temporary file and the journal: nothing of them is worth keeping."""
+        if self.journal is not None:
+            self.journal.remove()
+            self.journal = None
+
+    def close(self) -> None:
+        """Note what had landed, if it can be, and leave it for a resume; give the target back."""
+        try:
+            if self.journal is not None:
+                try:
+                    if not self.journal.is_broken:
+                        self.journal.commit()
+                except OSError:
+                    # What is not recorded is fetched again: the next run loses time, nothing else.
+                    pass
+                self.journal.close()
+        finally:
+            self._lock.release()

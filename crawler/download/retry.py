@@ -1,0 +1,139 @@
+"""Whether to ask again, where, and when: the table of what each fault means for the next request. No clock, no chance.
+
+Each place that has the file is judged alone. One whose answers show it will not do better is given up at once; one that
+fails for a reason that may pass is asked again, after a pause that doubles, until it failed as often in a row as is
+allowed. Bytes that arrive count as a new beginning. When no place is left, the download fails with the last fault.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from crawler.download.fault import Fault, is_retryable
+from crawler.download.identity import Identity
+
+MAX_HOPS = 10  # redirects, as browsers allow 20 and curl 50; a file's are few
+MAX_RENEWALS = 3
+"""How often a place that was reached by a redirect and does not let us in any more is looked up anew (signed URLs)."""
+
+
+class GivenUp(Exception):
+    """The download cannot be finished. Expected trouble: it becomes the result."""
+
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(fault, detail)
+        self.fault = fault
+        self.detail = detail
+
+
+class Patience(NamedTuple):
+    """How long to go on; seconds."""
+
+    retries: int
+    delay: float
+    delay_max: float
+    retry_after_max: float
+
+
+class Failure(NamedTuple):
+    """A request that failed, with what a decision about the next one needs."""
+
+    fault: Fault
+    detail: str
+    status: int = 0
+    retry_after: float | None = None
+    """Seconds that the server asked for."""
+
+
+class Source:
+    """One place that has the file: a URL, where it leads now, and what was experienced there."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.at = url
+        """Where redirects have led to."""
+        self.pinned: Identity | None = None
+        """What this place said the file is; the same bytes have other tags elsewhere."""
+        self.hops = 0
+        self.failures = 0
+        """In a row, without a byte in between."""
+        self.renewals = 0
+        self.not_before = 0.0
+        self.dead: Fault | None = None
+        self.detail = ""
+        self.has_given = False
+        """Whether bytes of it count."""
+        self.is_single = False
+        """Whether it does not serve parts."""
+        self.has_overlap = True
+        """Whether its parts are long enough for an overlap with what is there to be asked for."""
+
+    def moved(self) -> None:
+        """Note that bytes came."""
+        self.has_given = True
+        self.failures = self.renewals = self.hops = 0
+
+    def redirected(self, asked: str, target: str) -> None:
+        """Follow a redirect from where was `asked`. Raises GivenUp: too many, or from https to http (RFC 9110 15.4).
+
+        Several requests may be under way: what comes from where nobody asks any more is no news.
+        """
+        if asked != self.at:
+            return
+        self.hops += 1
+        if self.hops > MAX_HOPS:
+            raise GivenUp(Fault.REDIRECT_LIMIT, f"more than {MAX_HOPS} redirects, the last to {target}")
+        if self.at.startswith("https:") and not target.startswith("https:"):
+            raise GivenUp(Fault.REDIRECT_INSECURE, f"from https to {target}")
+        self.at = target
+
+    def failed(self, asked: str, failure: Failure, now: float, terms: Patience, jitter: float) -> None:
+        """Note a request that failed where was `asked`, and decide when this place may be asked again, if at all.
+
+        `jitter`: between 0 and 1, any; spreads the retries of many.
+        """
+        fault, detail, status, retry_after = failure
+        if asked != self.at and fault in (Fault.AUTH, Fault.GONE):
+            return  # of a signature that was given up meanwhile
+        self.detail = detail
+        if fault in (Fault.AUTH, Fault.GONE) and self.at != self.url and self.renewals < MAX_RENEWALS:
+            self.renewals += 1
+            self.at, self.hops = self.url, 0
+            return
+        if not is_retryable(fault, status or None):
+            self.dead = fault
+            return
+        self.failures += 1
+        if self.failures > terms.retries:
+            self.dead = fault if terms.retries == 0 else Fault.RETRIES_EXHAUSTED
+            self.detail = detail if terms.retries == 0 else f"{terms.retries} retries, the last: {fault}: {detail}"
+            return
+        if retry_after is not None and retry_after > terms.retry_after_max:
+            self.dead = fault
+            self.detail = f"{detail}; it asks to wait {retry_after:.0f} s"
+            return
+        pause = min(terms.delay * 2 ** (self.failures - 1), terms.delay_max) * (0.5 + 0.5 * jitter)
+        self.not_before = max(self.not_before, now + max(pause, retry_after or 0.0))
+
+
+class Sources:
+    """All places of one file, best first."""
+
+    def __init__(self, urls: list[str], terms: Patience) -> None:
+        self.all = [Source(url) for url in dict.fromkeys(urls)]
+        self.terms = terms
+
+    def best(self, now: float) -> Source:
+        """Return the place to ask next, which may want to be left alone for a while. Raises GivenUp: none is left."""
+        alive = [source for source in self.all if source.dead is None]
+        if not alive:
+            last = self.all[0] if len(self.all) == 1 else self.all[-1]
+            assert last.dead is not None
+            others = "" if len(self.all) == 1 else f" (and {len(self.all) - 1} other places failed, too)"
+            raise GivenUp(last.dead, last.detail + others)
+        return min(alive, key=lambda source: max(0.0, source.not_before - now))
+
+    def last_to(self, source: Source) -> None:
+        """Ask a place only when no other is left: its bytes were wrong."""
+        self.all.remove(source)
+        self.all.append(source)

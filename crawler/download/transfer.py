@@ -1,0 +1,348 @@
+"""The life of one file: taken, opened, fetched, hashed on the way, compared, given its name; or told why not.
+
+A file that turns out to be another one than before is discarded and begun again, at most MAX_CHANGES times. Whatever
+ends this, also a cancellation, leaves what had landed in the journal, and no name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, assert_never
+
+from crawler.download.books import Books
+from crawler.download.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
+from crawler.download.errors import DownloadError
+from crawler.download.fault import Fault
+from crawler.download.finish import Stamp, stamp_of
+from crawler.download.identity import Identity
+from crawler.download.names import UnsafeName, name_of, safe_relative, unique
+from crawler.download.opening import Opened, Opening, RedirectSeen
+from crawler.download.place import Left, Place
+from crawler.download.quiet import uninterrupted
+from crawler.download.receipt import Receipt
+from crawler.download.report import receipt_of, result_from, result_of
+from crawler.download.retry import GivenUp, Patience, Sources
+from crawler.download.segments import FileChanged, PartsRefused
+from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
+from crawler.download.version import Version
+from crawler.download.wire import Go
+from crawler.download.yard import Yard
+from pipelines.cpu import run_blocking
+
+MAX_CHANGES = 3
+MAX_NAMES = 1000
+_PAGES = ("html", "htm", "xhtml", "php", "asp", "aspx", "jsp")
+
+
+class Transfer:
+    """Fetches one file. Use it once."""
+
+    def __init__(
+        self, wanted: Wanted, yard: Yard, *, progress: ProgressSink | None = None, on_redirect: OnRedirect = "follow"
+    ) -> None:
+        options = yard.options
+        terms = Patience(options.retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
+        self._wanted = wanted
+        self._yard = yard
+        self._options = options
+        self._progress = progress
+        self._books = Books(yard.crew, yard.gate, Sources([wanted.url, *wanted.mirrors], terms), options)
+        self._books.claim([Claim(digest, "config", Trust.CONFIGURED) for digest in wanted.digests])
+        self._opening = Opening(self._books, is_reporting=on_redirect == "report")
+        self._place: Place | None = None
+        self._is_single = False
+        self._is_replacing = False
+        self._changes = 0
+        self._mismatches = 0
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+
+    @property
+    def _seconds(self) -> float:
+        return self._loop.time() - self._started
+
+    async def run(self) -> FileResult:
+        """Return what became of the file. Expected trouble is in the result; a cancellation and bugs pass."""
+        return await self._told(self._fetch)
+
+    async def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
+        """Fetch only `spans` of a damaged file again, as the receipt has it; the file gives way when that is right."""
+        self._is_replacing = True
+        return await self._told(lambda: self._repaired(receipt, spans))
+
+    async def _told(self, work: Callable[[], Coroutine[Any, Any, FileResult]]) -> FileResult:
+        try:
+            return await work()
+        except GivenUp as trouble:
+            return self._failed(trouble.fault, trouble.detail)
+        except DownloadError as trouble:
+            return self._failed(Fault(trouble.fault), trouble.detail)
+        except OSError as trouble:
+            error = DownloadError.of(trouble, str(trouble.filename or "disk"))
+            return self._failed(Fault(error.fault), error.detail)
+        except UnsafeName as trouble:
+            return self._failed(Fault.NAME_UNSAFE, str(trouble))
+        except RedirectSeen as seen:
+            return self._failed(Fault.REDIRECT, f"redirects to {seen.target}", final_url=seen.target)
+        finally:
+            await uninterrupted(self._leave())
+
+    async def _leave(self) -> None:
+        """Give everything back; what landed is recorded first."""
+        await self._books.close()
+        if self._place is not None:
+            await run_blocking(self._place.close)
+
+    def _failed(self, fault: Fault, detail: str, final_url: str = "") -> FileResult:
+        return result_of(
+            self._wanted, self._books, self._seconds, "failed", fault=fault, detail=detail, final_url=final_url,
+            size=self._books.size,
+        )  # fmt: skip
+
+    # -- from the beginning
+
+    async def _repaired(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
+        await self._take(receipt.path)
+        assert self._place is not None
+        if self._place.is_taken:
+            place = self._place
+            left = await uninterrupted(run_blocking(place.repair, receipt, spans))
+            try:
+                done = await self._completed(await Version(self._books, self._progress).resumed(left))
+            except FileChanged as news:
+                raise GivenUp(Fault.CHANGED, str(news)) from news
+            except PartsRefused as refusal:
+                raise GivenUp(Fault.RANGE_IGNORED, str(refusal)) from refusal
+            if done is not None:
+                return done
+            await self._discarded()
+        return await self._fetched()
+
+    async def _fetch(self) -> FileResult:
+        if self._wanted.path is not None:
+            there = await self._take(str(safe_relative(self._wanted.path)))
+            if there is not None:
+                return there
+            left = await self._left()
+            if left is not None and (done := await self._attempt(lambda: self._resumed(left))) is not None:
+                return done
+        return await self._fetched()
+
+    async def _fetched(self) -> FileResult:
+        while True:
+            done = await self._attempt(self._afresh)
+            if done is not None:
+                return done
+
+    async def _attempt(self, attempt: Callable[[], Coroutine[Any, Any, FileResult | None]]) -> FileResult | None:
+        """Return what an attempt came to; None: everything was discarded, try again from the first byte."""
+        done = None
+        try:
+            done = await attempt()
+        except FileChanged as news:
+            self._changes += 1
+            self._is_single |= self._changes > 1  # nodes of one name may differ: one connection meets one of them
+            if self._changes > MAX_CHANGES:
+                await self._discarded()
+                raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
+        except PartsRefused:
+            self._is_single = True
+        if done is None:
+            await self._discarded()
+        return done
+
+    async def _discarded(self) -> None:
+        """Remove all that came: nothing of it is worth a resume."""
+        await self._books.begin_again()
+        if self._place is not None:
+            await uninterrupted(run_blocking(self._place.drop))
+
+    async def _take(self, path: str) -> FileResult | None:
+        """Take the target; return the result at once if the file is there already, as it is wanted."""
+
+        def take() -> None:
+            self._place = Place(self._yard.root, path, self._wanted.url, is_durable=self._options.is_durable)
+
+        await uninterrupted(run_blocking(take))
+        assert self._place is not None
+        self._books.path = path
+        receipt = self._place.receipt
+        if self._is_replacing:
+            return None
+        if receipt is not None and self._is_satisfied(receipt):
+            return result_from(receipt, self._seconds)
+        if self._place.is_taken:
+            raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted")
+        return None
+
+    def _is_satisfied(self, receipt: Receipt) -> bool:
+        """Tell whether a file that was fetched before is what is wanted now."""
+        wanted = self._wanted
+        if wanted.size is not None and wanted.size != receipt.size:
+            return False
+        if not wanted.digests:
+            return receipt.url == wanted.url
+        return all(receipt.digests.get(digest.algorithm) == digest.value.hex() for digest in wanted.digests)
+
+    async def _left(self) -> Left | None:
+        """Return what an earlier run left, if it may be gone on with: something must be able to prove it."""
+        assert self._place is not None
+        left = await uninterrupted(run_blocking(self._place.resume))
+        if left is None or left.journal.header.size is None or not left.pieces:
+            return None
+        identity = Identity(**left.journal.header.identity)  # type: ignore[arg-type]  # proved by the journal
+        return left if self._wanted.digests or identity.is_strong else None
+
+    async def _resumed(self, left: Left) -> FileResult | None:
+        """Go on with what an earlier run left."""
+        assert left.journal.header.size is not None
+        self._check_size(left.journal.header.size)
+        return await self._completed(await Version(self._books, self._progress).resumed(left))
+
+    async def _afresh(self) -> FileResult | None:
+        """Open the file and fetch it. None: it has to be begun again."""
+        books = self._books
+        small = "" if self._place is None else str(self._place.small_part())
+        hashes = algorithms_for(books.claims.values(), self._options.algorithms)
+        opened = await self._opening.open(small, hashes, is_single=self._is_single)
+        try:
+            books.met(opened.source, opened.head, opened.identity, opened.total)
+            self._check(opened)
+            if self._place is None:
+                there = await self._named(opened)
+                if there is not None:
+                    return there
+            if not opened.head.is_small:
+                return await self._large(opened)
+            assert self._place is not None
+            if not small:
+                small = str(self._place.small_part())
+                opened.running.send(Go(opened.running.id, small, True))
+            return await self._small(opened, small)
+        finally:
+            if not opened.running.ended.done():
+                await uninterrupted(opened.running.stop())
+
+    def _check(self, opened: Opened) -> None:
+        """Refuse what cannot be the file. Raises GivenUp."""
+        if opened.total is not None:
+            self._check_size(opened.total)
+        if opened.source.at == opened.source.url:
+            return
+        kind = next((value for name, value in opened.head.fields if name == "content-type"), "").lower()
+        name = (self._wanted.path or self._wanted.url.partition("?")[0]).rpartition("/")[2]
+        is_page_asked = "." not in name or name.rpartition(".")[2].lower() in _PAGES
+        if kind.startswith(("text/html", "application/xhtml")) and not is_page_asked:
+            raise GivenUp(Fault.REDIRECT_TO_PAGE, f"leads to a page, {opened.source.at}")
+
+    def _check_size(self, size: int) -> None:
+        if self._wanted.size is not None and size != self._wanted.size:
+            raise GivenUp(Fault.SIZE_MISMATCH, f"{size} bytes, expected {self._wanted.size}")
+        if self._options.max_bytes is not None and size > self._options.max_bytes:
+            raise GivenUp(Fault.SIZE_LIMIT, f"{size} bytes, {self._options.max_bytes} are allowed")
+
+    async def _named(self, opened: Opened) -> FileResult | None:
+        """Choose a name from the answer and take it; another one if something else has it."""
+        fields = dict(reversed(opened.head.fields))
+        name = name_of(self._wanted.url, fields.get("content-disposition"), fields.get("content-type"))
+        taken: set[str] = set()
+        for _ in range(MAX_NAMES):
+            try:
+                return await self._take(name)
+            except (GivenUp, DownloadError) as trouble:
+                if trouble.fault not in (Fault.EXISTS, Fault.LOCKED):
+                    raise
+            place, self._place = self._place, None
+            if place is not None:
+                await uninterrupted(run_blocking(place.close))
+            taken.add(name.casefold())
+            name = unique(name, taken)
+        raise GivenUp(Fault.EXISTS, f"{name} and {MAX_NAMES} names like it are taken")
+
+    async def _small(self, opened: Opened, part: str) -> FileResult | None:
+        """Take a file that a worker does all alone."""
+        books = self._books
+        books.part = part
+        ended = await opened.running.wait()
+        books.received(ended)
+        if ended.fault:
+            self._opening.failed(opened.source, opened.running.url, ended)
+            return None
+        opened.source.moved()
+        assert books.size is not None
+        books.segments = 1
+        return await self._proved(books.size, ended.digests, None)
+
+    async def _large(self, opened: Opened) -> FileResult | None:
+        assert self._place is not None
+        place, books = self._place, self._books
+        await uninterrupted(run_blocking(place.begin, self._wanted.url, books.size, books.identity))
+        assert place.journal is not None
+        version = Version(books, self._progress)
+        if opened.head.is_part and books.size is None:
+            raise PartsRefused("a part of a file of unknown length")
+        if opened.head.is_part and not self._is_single:
+            return await self._completed(await version.in_segments(opened, place.journal))
+        ended = await version.in_one(opened, place.journal, self._check_size)
+        if ended.fault:
+            self._opening.failed(opened.source, opened.running.url, ended)
+            return None
+        opened.source.moved()
+        return await self._completed(max(ended.upto, 0))
+
+    # -- the end
+
+    async def _completed(self, size: int) -> FileResult | None:
+        """Wait for the hash of a large file and compare."""
+        books = self._books
+        assert books.tail is not None
+        assert books.journal is not None
+        await books.settle()
+        stamp = stamp_of(books.journal.fd)
+        books.tail.advance(size, is_all=True)
+        return await self._proved(size, await books.tail.digests(), stamp)
+
+    async def _proved(self, size: int, digests: dict[str, str], stamp: Stamp | None) -> FileResult | None:
+        """Compare what came with what was announced; give the file its name, or discard it. None: try again."""
+        books = self._books
+        self._check_size(size)
+        judged = verdict(books.claims.values(), {name: bytes.fromhex(value) for name, value in digests.items()})
+        match judged:
+            case Mismatch(claim, got):
+                self._mismatches += 1
+                if self._mismatches > len(books.sources.all):
+                    await self._discarded()
+                    return result_of(
+                        self._wanted, books, self._seconds, "mismatch", fault=Fault.DIGEST_MISMATCH,
+                        detail=f"{got} instead of {claim}", size=size, digests=digests,
+                    )  # fmt: skip
+                books.retries += 1
+                if books.pinner is not None:
+                    books.sources.last_to(books.pinner)
+                return None
+            case Verified(claim):
+                return await self._finished(size, digests, stamp, claim)
+            case Unverified(why):
+                if self._options.require_digest or self._wanted.digests:
+                    raise GivenUp(Fault.DIGEST_REQUIRED, why)
+                return await self._finished(size, digests, stamp, None)
+            case _:
+                assert_never(judged)
+
+    async def _finished(
+        self, size: int, digests: dict[str, str], stamp: Stamp | None, claim: Claim | None
+    ) -> FileResult:
+        """Give the file its name. Raises DownloadError, OSError."""
+        place, books = self._place, self._books
+        assert place is not None
+        receipt = receipt_of(self._wanted, place.places.path, size, digests, books, claim, self._seconds)
+        expected = {} if claim is None else {claim.digest.algorithm: claim.digest.value.hex()}
+        await uninterrupted(
+            self._yard.finish(place, books.part, receipt, expected, stamp, is_replacing=self._is_replacing)
+        )
+        books.part = ""
+        return result_of(
+            self._wanted, books, self._seconds, "unverified" if claim is None else "verified", path=receipt.path,
+            size=size, digests=digests, claim=claim,
+        )  # fmt: skip

@@ -1,0 +1,242 @@
+"""What parent and workers say to each other: orders one way, reports the other, numbers only, never bytes of a body.
+
+A frame is four bytes of length (big-endian) and a JSON array: the name of the message, then its fields in order. The
+socket is in a directory of our own (0700), and a worker shows the token it was started with: nobody else is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+MAX_FRAME = 8 << 20
+"""Bytes. The largest message holds the head of a response, which is at most 300,000 before it is escaped."""
+
+END_UNKNOWN = -1
+"""In place of an end or a total: nobody knows it yet."""
+
+
+class Fetch(NamedTuple):
+    """Parent to worker: get `[first, end)` of a file with one request and write it at its place."""
+
+    id: int
+    file: int
+    path: str
+    """The temporary file; empty for the first request of a file, which asks for it with `Head`."""
+    url: str
+    first: int
+    end: int
+    """Exclusive; END_UNKNOWN: to the end, whatever it is."""
+    lead: int
+    """Bytes before `first` to ask for too; they are compared, not written."""
+    pinned: tuple[Any, ...] | None
+    """The `Identity` that the answer must have, as a tuple; None before there is one."""
+    small: str = ""
+    """For the first request of a file: where to put it at once, in a new file, if one answer holds it and it is small."""
+    hashes: tuple[str, ...] = ()
+    """What to compute of such a small file."""
+    is_held: bool = False
+    """Keep the bytes in memory and write them when told `Write`: another order works on the same ones."""
+
+
+class Go(NamedTuple):
+    """Parent to worker: the answer that `Head` told of is wanted; write it to this file, which exists."""
+
+    id: int
+    path: str
+    is_small: bool
+    """The file does not exist: do it all by yourself, as with `Fetch.small`."""
+
+
+class Cut(NamedTuple):
+    """Parent to worker: let the order end at `end`. Answered by `WasCut`."""
+
+    id: int
+    end: int
+
+
+class Stop(NamedTuple):
+    """Parent to worker: end the order now. It still ends with `Ended`."""
+
+    id: int
+
+
+class Write(NamedTuple):
+    """Parent to worker: write what the held order has, or forget it."""
+
+    id: int
+    is_wanted: bool
+    first: int
+    """Write from here on; what lies before is on disk, and must be the same."""
+
+
+class Follow(NamedTuple):
+    """Parent to worker: hash the file in order as far as `Upto` tells."""
+
+    file: int
+    path: str
+    hashes: tuple[str, ...]
+
+
+class Upto(NamedTuple):
+    """Parent to worker: so many contiguous bytes are there to be hashed; `is_all` when these are all."""
+
+    file: int
+    upto: int
+    is_all: bool
+
+
+class Forget(NamedTuple):
+    """Parent to worker: close the file, stop to hash it."""
+
+    file: int
+
+
+class Rate(NamedTuple):
+    """Parent to worker: take no more than this many bytes a second; 0 for no limit."""
+
+    bytes_per_second: float
+
+
+class Hello(NamedTuple):
+    """Worker to parent: who speaks."""
+
+    token: str
+    pid: int
+
+
+class Head(NamedTuple):
+    """Worker to parent: a request is answered. If it was the first of a file, its body waits for `Go`, unless it is small."""
+
+    id: int
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    first: int
+    end: int
+    """What this answer will bring at most; END_UNKNOWN: nobody knows."""
+    is_part: bool
+    """Whether it is a part (206) of what the server has."""
+    identity: tuple[Any, ...]
+    is_small: bool
+    """Whether this is all of a file that is small enough to be done in memory."""
+
+
+class Progress(NamedTuple):
+    """Worker to parent: the order has written up to here."""
+
+    id: int
+    upto: int
+
+
+class WasCut(NamedTuple):
+    """Worker to parent: the order will write nothing from `end` on."""
+
+    id: int
+    end: int
+
+
+class Held(NamedTuple):
+    """Worker to parent: the held order has all its bytes and waits for `Write`."""
+
+    id: int
+
+
+class Landed(NamedTuple):
+    """Worker to parent: these bytes are in the file, as far as the kernel knows."""
+
+    id: int
+    first: int
+    end: int
+    crc: int
+    """CRC-32 of all of them."""
+    lead: int | None
+    """CRC-32 of the overlap before `first`; None when none was asked for."""
+    tail: int | None
+    """CRC-32 of the window before `end`, the overlap included."""
+
+
+class Ended(NamedTuple):
+    """Worker to parent: the order is over; the last word on it."""
+
+    id: int
+    fault: str
+    """Empty when the answer came to its end."""
+    detail: str
+    status: int
+    retry_after: float | None
+    target: str
+    """Where a redirect leads; empty for any other answer."""
+    upto: int
+    """END_UNKNOWN when nothing was written."""
+    received: int
+    """Bytes of bodies that came off the wire."""
+    digests: dict[str, str]
+    """In hexadecimal, when the file was hashed on the way and is whole."""
+
+
+class Hashed(NamedTuple):
+    """Worker to parent: the hash has come this far. With `digests` (hexadecimal) it is over."""
+
+    file: int
+    upto: int
+    digests: dict[str, str]
+    fault: str
+    detail: str
+
+
+Order = Fetch | Go | Cut | Stop | Write | Follow | Upto | Forget | Rate
+Report = Hello | Head | Progress | WasCut | Held | Landed | Ended | Hashed
+
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        Fetch, Go, Cut, Stop, Write, Follow, Upto, Forget, Rate,
+        Hello, Head, Progress, WasCut, Held, Landed, Ended, Hashed,
+    )
+}  # fmt: skip
+
+
+class BadFrame(Exception):
+    """The other side speaks another language: a bug, or not our own."""
+
+
+def encode(message: Order | Report) -> bytes:
+    """Return a message as a frame."""
+    data = orjson.dumps([type(message).__name__, *message])
+    return len(data).to_bytes(4, "big") + data
+
+
+class Inbox:
+    """Puts messages together from what a socket gives."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Take bytes and yield the messages that are complete, each an `Order` or a `Report`. Raises BadFrame."""
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        try:
+            while len(buffer) - at >= 4:
+                length = int.from_bytes(buffer[at : at + 4], "big")
+                if length > MAX_FRAME:
+                    raise BadFrame(f"a frame of {length} bytes")
+                if len(buffer) - at - 4 < length:
+                    break
+                at += 4 + length
+                yield _decoded(bytes(buffer[at - length : at]))
+        finally:
+            del buffer[:at]
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        name, *fields = orjson.loads(data)
+        return _KINDS[name](*fields)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise BadFrame("no message of ours") from exc

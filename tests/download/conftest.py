@@ -1,0 +1,19 @@
+"""Worker processes that all downloads of a module share: a download gets a downloader of its own, not new processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from crawler.download.terms import PRELOAD
+
+from pipelines.pool.pool import WorkerPool
+
+pytest_plugins = ["crawler.testing.pytest_plugin"]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    """Two workers that know how to download."""
+    with WorkerPool(2, preload=PRELOAD, name="download", spare=False) as pool:
+        yield pool
