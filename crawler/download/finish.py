@@ -199,7 +199,9 @@ class _Step:
     def _place_receipt(self) -> None:
         try:
             self._disk.rename(self._pending, self.ready.places.receipt)
-        except FileNotFoundError:  # where locks do not lock, another process took it for something left over
+        except FileNotFoundError:
+            # Where locks do not lock, another process took it for something left over. It does not tidy up over there.
+            self._pending = self.ready.places.receipt.with_suffix(f".{new_token()}.new")
             self.write_pending()
             self._disk.fsync(self.pending_fd)
             self.close_pending()

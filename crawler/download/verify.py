@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,8 @@ from crawler.download.errors import DownloadError
 from crawler.download.finish import recover
 from crawler.download.journal import checksum
 from crawler.download.journal_file import TargetLock
-from crawler.download.layout import ROOM, kind_of, places_of
-from crawler.download.receipt import Receipt, load
+from crawler.download.layout import ROOM, Places, kind_of, places_of
+from crawler.download.receipt import Receipt, encode, load
 from pipelines.pool.pool import WorkerPool
 from pipelines.stream import stream
 
@@ -70,6 +71,31 @@ def adopt(root: Path, *, disk: Disk = DISK) -> int:
         except DownloadError:
             continue  # somebody works on it, and will put the receipt into its place
     return adopted
+
+
+def confirm(places: Places, *, disk: Disk = DISK) -> Receipt | None:
+    """Read a file that was touched since its receipt was written (`Standing.kind` is `changed`); None if it is wrong.
+
+    A folder that was copied without its times is as good as before. The receipt is told the new time, so that the next
+    look need not read. The caller holds the TargetLock. Reads all of the file: call it in a worker or a thread. Raises
+    OSError.
+    """
+    before = disk.lstat(places.target)
+    receipt = load(places.receipt, disk)
+    if before is None or not isinstance(receipt, Receipt):
+        return None
+    if check_file(str(places.root), None, places.receipt.name).state != "right":
+        return None
+    receipt = replace(receipt, mtime_ns=before.st_mtime_ns, inode=before.st_ino)
+    scrap = places.scrap()
+    fd = disk.open(scrap, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        disk.write_all(fd, encode(receipt), 0)
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+    disk.rename(scrap, places.receipt)
+    return receipt
 
 
 def jobs(root: Path, *, disk: Disk = DISK) -> list[Job]:

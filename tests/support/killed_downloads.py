@@ -22,10 +22,12 @@ from pathlib import Path
 
 from crawler.download.disk import Disk
 from crawler.download.errors import DownloadError
+from crawler.download.finish import standing
 from crawler.download.journal import Piece
 from crawler.download.journal_file import TargetLock
 from crawler.download.layout import places_of, prepare
 from crawler.download.receipt import Receipt, load
+from crawler.download.verify import confirm
 from tests.support.downloads import IDENTITY, body, fetch, sha256
 
 SIZE = 5000
@@ -80,6 +82,8 @@ def attempt(root: Path, log: Path, step: int, version: str = "a", size: int = SI
         try:
             _work(root, log, step, version, size)
             code = 0
+        except BaseException:  # noqa: BLE001  # told to the test, in a child that must not go on
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
@@ -104,6 +108,8 @@ def _work(root: Path, log: Path, step: int, version: str, size: int) -> None:
         prepare(root)
         identity = {**IDENTITY, "etag": f'"{version}"'}
         with TargetLock(places_of(root, "data/set.bin")):
+            if standing(places_of(root, "data/set.bin")).kind == "changed":
+                confirm(places_of(root, "data/set.bin"))  # two wrote into one file, the same bytes
             fetch(
                 root,
                 body(size, version),
@@ -189,6 +195,7 @@ def together(folder: Path, *, has_lock: bool) -> list[dict[str, object]]:
         ends = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
         content = (root / "data/set.bin").read_bytes() if (root / "data/set.bin").exists() else b""
         receipt = load(places_of(root, "data/set.bin").receipt)
+        attempt(root, log, NEVER)  # one more, alone
         reports.append({
             "ends": ends, "whole": content in (body(SIZE), body(SIZE, "b")), "files": files_of(root),
             "digest": isinstance(receipt, Receipt) and receipt.digests == {"sha256": sha256(content)},
@@ -213,7 +220,11 @@ def _contend(root: Path, log: Path, version: str, *, has_lock: bool) -> int:
 
 
 if __name__ == "__main__":
-    modes = {"each": each_step, "again": again_and_again, "other": other_version,
-        "lock": partial(together, has_lock=True), "no lock": partial(together, has_lock=False),
-    }  # fmt: skip
+    modes: dict[str, Callable[[Path], list[dict[str, object]]]] = {
+        "each": each_step,
+        "again": again_and_again,
+        "other": other_version,
+        "lock": partial(together, has_lock=True),
+        "no lock": partial(together, has_lock=False),
+    }
     print(json.dumps(modes[sys.argv[2]](Path(sys.argv[1]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from crawler.download import follow
 from crawler.download.digests import ALGORITHMS, is_available, new_hash
+from crawler.download.disk import Disk
 from crawler.download.errors import DownloadError
 from crawler.download.follow import Follower, recheck
 from crawler.download.journal import Piece
@@ -166,6 +168,40 @@ def test_d90_holes_are_not_believed(tmp_path: Path) -> None:
     os.truncate(path, 3000)
     pieces = [piece_of(data, at, at + 1000) for at in (0, 1000, 2000)]
     assert recheck(path, pieces) == pieces[:1]
+
+
+def test_d78_what_cannot_be_read_back_is_not_believed(tmp_path: Path) -> None:
+    class Broken(Disk):
+        def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
+            if offset == 1000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read_into(fd, buffer, offset)
+
+    data = body(3000)
+    path = tmp_path / "part"
+    path.write_bytes(data)
+    pieces = [piece_of(data, at, at + 1000) for at in (0, 1000, 2000)]
+    assert recheck(path, pieces, disk=Broken()) == [pieces[0], pieces[2]]
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        follower = Follower(fd, {"sha256": hashlib.sha256()}, disk=Broken())
+        follower.expect(pieces)
+        with pytest.raises(OSError, match="Input/output"):
+            follower.advance(3000)
+        assert follower.position == 1000
+    finally:
+        os.close(fd)
+
+
+def test_d79_reads_that_come_short_are_read_on(tmp_path: Path) -> None:
+    class Slow(Disk):
+        def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
+            return super().read_into(fd, buffer[:7], offset)
+
+    data = body(3000)
+    path = tmp_path / "part"
+    path.write_bytes(data)
+    assert recheck(path, [piece_of(data, 5, 2999)], disk=Slow()) == [piece_of(data, 5, 2999)]
 
 
 def test_recheck_reads_no_link(tmp_path: Path) -> None:

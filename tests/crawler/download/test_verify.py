@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -18,8 +19,9 @@ from typing import NamedTuple
 import pytest
 
 from crawler.download import verify_command
+from crawler.download.disk import DISK
 from crawler.download.errors import DownloadError
-from crawler.download.finish import Ready, finish, recover
+from crawler.download.finish import Ready, finish, recover, standing
 from crawler.download.follow import recheck
 from crawler.download.journal import Piece
 from crawler.download.journal_file import JournalFile, TargetLock
@@ -27,7 +29,7 @@ from crawler.download.layout import new_token, places_of
 from crawler.download.receipt import Receipt, load
 from crawler.download.repair import begin_repair
 from crawler.download.spans import Spans
-from crawler.download.verify import Checked, adopt, check_file, merged
+from crawler.download.verify import Checked, adopt, check_file, confirm, merged
 from tests.support.downloads import URL, body, downloaded
 
 DATA = body(5000)
@@ -74,6 +76,23 @@ def test_a_file_of_another_length(tmp_path: Path, size: int, spans: tuple[tuple[
     found = checked(tmp_path)
     assert (found.state, found.spans) == ("damaged", spans)
     assert f"it has {size:,} bytes, not 5,000" in found.detail
+
+
+def test_d78_a_sector_that_cannot_be_read_is_damage_there_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloaded(tmp_path, DATA)
+    read = DISK.read_into
+
+    def broken(fd: int, buffer: memoryview, offset: int) -> int:
+        if offset == 2048:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(fd, buffer, offset)
+
+    monkeypatch.setattr(DISK, "read_into", broken)
+    found = checked(tmp_path)
+    assert (found.state, found.spans) == ("damaged", ((2048, 3072),))
+    assert found.detail == "2,048 to 3,072 cannot be read"
 
 
 def test_without_pieces_the_whole_file_is_damaged(tmp_path: Path) -> None:
@@ -135,6 +154,21 @@ def test_a_receipt_that_waits_is_adopted_and_one_in_use_is_not(tmp_path: Path) -
     assert checked(tmp_path).state == "right"
     places.pending(new_token()).write_bytes(b"torn")
     assert adopt(tmp_path) == 0
+
+
+def test_a_file_that_was_copied_is_confirmed_by_reading_it_once(tmp_path: Path) -> None:
+    places = downloaded(tmp_path, DATA)
+    os.utime(places.target)
+    assert standing(places).kind == "changed"
+    receipt = confirm(places)
+    assert receipt is not None
+    assert standing(places) == ("ours", receipt)
+    places.target.write_bytes(body(5000, "b"))
+    assert confirm(places) is None
+    assert standing(places).kind == "changed"
+    places.target.unlink()
+    assert confirm(places) is None
+    assert list(places.parts.iterdir()) == []
 
 
 def test_spans_that_touch_are_one() -> None:

@@ -1,0 +1,79 @@
+"""`crawl verify --repair` with the real downloader and a server: what is damaged is fetched again, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+from crawler.download import Digest, Downloader, DownloadOptions, FileResult, Wanted, verify_command
+from crawler.fetch.options import FetchOptions
+from crawler.testing.bodies import digest
+from crawler.testing.faultserver import FaultServer
+from crawler.testing.files import ServedFile, serve, version
+
+MIB = 1 << 20
+SIZE = 24 * MIB
+OPTIONS = DownloadOptions(
+    segments=4, processes=1, retries=2, retry_delay=0.02, is_durable=False,
+    fetch=FetchOptions(allow_addresses=("127.0.0.0/8",), read_timeout=2.0),
+)  # fmt: skip
+
+
+def downloaded(root: Path, server: FaultServer, file: ServedFile) -> FileResult:
+    async def fetch() -> FileResult:
+        async with Downloader(root, OPTIONS) as downloader:
+            expected = Digest("sha256", bytes.fromhex(digest(file.body)))
+            return await downloader.fetch(Wanted(server.url("/set"), "set", (expected,)))
+
+    server.mount("/set", lambda request: serve(request, file))
+    return asyncio.run(fetch())
+
+
+def verified(root: Path, *words: str) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    parser = argparse.ArgumentParser()
+    verify_command.add_arguments(parser)
+    options = parser.parse_args([str(root), "--processes", "1", *words])
+    code = verify_command.main(options, lines.append, lines.append, lambda folder: Downloader(folder, OPTIONS))
+    return code, lines
+
+
+def damaged(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(10 * MIB + 5)
+        file.write(b"damage")
+    os.truncate(path, SIZE - 7)
+
+
+def test_only_what_is_damaged_is_fetched_again(tmp_path: Path) -> None:
+    file = version("A", SIZE)
+    with FaultServer() as server:
+        assert downloaded(tmp_path, server, file).status == "verified"
+        assert verified(tmp_path)[0] == 0
+        damaged(tmp_path / "set")
+        before = len(server.exchanges)
+        code, lines = verified(tmp_path)
+        assert code == 3
+        assert lines[0].startswith("damaged   set: bytes ")
+        assert len(server.exchanges) == before
+        code, lines = verified(tmp_path, "--repair")
+        sent = sum(exchange.sent for exchange in server.exchanges[before:])
+    assert code == 0, lines
+    assert hashlib.sha256((tmp_path / "set").read_bytes()).hexdigest() == digest(file.body)
+    assert sent < SIZE / 2
+    assert [path.name for path in (tmp_path / ".crawlmill").rglob("*") if path.is_file()] == ["set.json"]
+
+
+def test_another_version_on_the_server_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        assert downloaded(tmp_path, server, version("A", SIZE)).status == "verified"
+        damaged(tmp_path / "set")
+        before = (tmp_path / "set").read_bytes()
+        server.mount("/set", lambda request: serve(request, version("B", SIZE)))
+        code, lines = verified(tmp_path, "--repair")
+    assert code == 3
+    assert any(line.startswith("left      set: ") for line in lines)
+    assert (tmp_path / "set").read_bytes() == before
