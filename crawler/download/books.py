@@ -54,6 +54,7 @@ class Books:
         self.synced = asyncio.Event()
         self._commit: asyncio.Future[int] | None = None
         self.on_hashed: Callable[[int], None] = lambda upto: None
+        self.on_moved: Callable[[], None] = lambda: None
 
     def claim(self, claims: list[Claim]) -> None:
         """Note digests that somebody announced, each once."""
@@ -114,6 +115,7 @@ class Books:
     def advance(self, frontier: int) -> None:
         """Note how many contiguous bytes are on disk."""
         self.frontier = frontier
+        self.on_moved()
         if self.tail is not None:
             self.tail.advance(frontier)
 

@@ -20,6 +20,8 @@ from crawler.download.fault import Fault
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
+_TMPFS_MAGIC = 0x01021994  # linux/magic.h
+
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 SYNC_THREADS = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -76,8 +78,15 @@ class Disk:
     def allocate(self, fd: int, size: int) -> bool:
         """Reserve space for a file and make it as long; return False where the file system cannot (D82).
 
-        Not `posix_fallocate`: where the file system cannot, the C library writes into every block instead.
+        Not `posix_fallocate`: where the file system cannot, the C library writes into every block instead. Not on
+        tmpfs: it fills every page with zeros at once, which takes as long as half a download; that there is room is
+        seen all the same.
         """
+        if _is_tmpfs(fd):
+            room = os.fstatvfs(fd)
+            if room.f_blocks and room.f_bavail * room.f_frsize < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return False
         if _fallocate(fd, 0, 0, size) == 0:
             return True
         code = ctypes.get_errno()
@@ -227,6 +236,16 @@ def _fallocate(fd: int, mode: int, offset: int, size: int) -> int:
     while (code := int(call(fd, mode, offset, size))) != 0 and ctypes.get_errno() == errno.EINTR:
         pass
     return code
+
+
+def _is_tmpfs(fd: int) -> bool:
+    """Tell whether a file lives in memory. `f_type` is the first word of `struct statfs` wherever glibc or musl runs."""
+    call = getattr(_libc(), "fstatfs", None)
+    if call is None:
+        return False
+    found = ctypes.create_string_buffer(512)
+    call.argtypes = [ctypes.c_int, ctypes.c_char_p]
+    return call(fd, found) == 0 and ctypes.c_long.from_buffer(found).value == _TMPFS_MAGIC
 
 
 def _renameat2(from_fd: int, source: bytes, to_fd: int, target: bytes, flags: int) -> int:

@@ -26,7 +26,7 @@ from crawler.download.errors import DownloadError
 from crawler.download.fault import Fault
 from crawler.download.journal import read
 from crawler.download.journal_file import MAX_JOURNAL_BYTES, JournalFile, remove_scraps
-from crawler.download.layout import Places, kind_of
+from crawler.download.layout import Places, kind_of, new_token
 from crawler.download.receipt import Receipt, encode, load
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def finish_many(
         step.attempt(step.write_pending)
     if durable:
         _sync(steps, [step.pending_fd for step in steps], disk)
-        _sync_folders(steps, lambda step: step.ready.places.pending.parent, disk)
+        _sync_folders(steps, lambda step: step.ready.places.parts, disk)
     for step in steps:
         step.close_pending()
         step.attempt(step.rename)
@@ -118,6 +118,7 @@ class _Step:
         self.pending_fd = -1
         self._receipt = ready.receipt
         self._disk = disk
+        self._pending = ready.places.pending(ready.places.token(ready.part.name) or new_token())
         self._has_pending = False
         self._has_name = False
 
@@ -141,7 +142,7 @@ class _Step:
                 self._disk.rename_new(self.ready.places.target, self.ready.part)
                 self._has_name = False
             if self._has_pending:
-                self._disk.unlink(self.ready.places.pending)
+                self._disk.unlink(self._pending)
         except OSError as exc:  # the same disk; `recover` sees what is left
             error.add_note(f"and what was begun could not be taken back: {exc}")
 
@@ -163,9 +164,9 @@ class _Step:
 
     def write_pending(self) -> None:
         """Write the receipt where it waits for the file to get its name."""
-        places, disk = self.ready.places, self._disk
-        disk.unlink(places.pending)
-        self.pending_fd = disk.open(places.pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        disk = self._disk
+        disk.unlink(self._pending)
+        self.pending_fd = disk.open(self._pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         self._has_pending = True
         disk.write_all(self.pending_fd, encode(self._receipt), 0)
 
@@ -189,11 +190,20 @@ class _Step:
         if self.error is not None:
             return
         try:
-            self._disk.rename(self.ready.places.pending, self.ready.places.receipt)
+            self._place_receipt()
             if self.journal is not None:
                 self.journal.remove()
         except OSError as exc:  # the file is right and has its name; `recover` finds the receipt where it waits
             _log.warning("%s is there, but could not be tidied up after: %s", self.ready.places.target, exc)
+
+    def _place_receipt(self) -> None:
+        try:
+            self._disk.rename(self._pending, self.ready.places.receipt)
+        except FileNotFoundError:  # where locks do not lock, another process took it for something left over
+            self.write_pending()
+            self._disk.fsync(self.pending_fd)
+            self.close_pending()
+            self._disk.rename(self._pending, self.ready.places.receipt)
 
     def result(self) -> Receipt | DownloadError:
         return self.error if self.error is not None else self._receipt
@@ -237,7 +247,10 @@ def recover(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     The first thing to call, once the TargetLock is held. Temporary files that no journal names are removed. Raises
     OSError.
     """
-    receipt = _recover_pending(places, disk)
+    waiting = [places.parts / name for name in disk.names(places.parts) if places.is_pending(name)]
+    receipt = None
+    for path in waiting:
+        receipt = _recover_pending(places, path, disk) or receipt
     data = disk.read_all(places.journal, MAX_JOURNAL_BYTES)
     header = read(data).header if data is not None else None
     part = header.part if header is not None and places.is_part(header.part) else None
@@ -256,17 +269,15 @@ def _is_unfinished(places: Places, part: str, disk: Disk) -> bool:
     return target is None or (there.st_dev, there.st_ino) != (target.st_dev, target.st_ino)
 
 
-def _recover_pending(places: Places, disk: Disk) -> Receipt | None:
+def _recover_pending(places: Places, path: Path, disk: Disk) -> Receipt | None:
     """Put a waiting receipt into its place if its file has its name, else remove it."""
-    waiting = load(places.pending, disk)
+    waiting = load(path, disk)
     target = disk.lstat(places.target)
-    if waiting is None:
-        return None
-    if isinstance(waiting, str) or target is None or not _is_of(waiting, target):
-        disk.unlink(places.pending)  # torn, or the file never got its name: the journal knows how to go on
+    if not isinstance(waiting, Receipt) or target is None or not _is_of(waiting, target):
+        disk.unlink(path)  # torn, or the file never got its name: the journal knows how to go on
         return None
     disk.sync_folder(places.target.parent)
-    disk.rename(places.pending, places.receipt)
+    disk.rename(path, places.receipt)
     disk.sync_folder(places.receipt.parent)
     return waiting
 

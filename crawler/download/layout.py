@@ -3,7 +3,7 @@
     ROOT/data/set.tar                                   the target: there only when it is right
     ROOT/.crawlmill/parts/data%2Fset.tar.TOKEN.part     the temporary file; TOKEN is unique to each attempt
     ROOT/.crawlmill/parts/data%2Fset.tar.journal        what is known of it
-    ROOT/.crawlmill/parts/data%2Fset.tar.receipt        its receipt, while the target gets its name
+    ROOT/.crawlmill/parts/data%2Fset.tar.TOKEN.receipt  its receipt, while the target gets its name
     ROOT/.crawlmill/receipts/data%2Fset.tar.json        what was fetched and how it was verified
     ROOT/.crawlmill/locks/data%2Fset.tar.lock           held while somebody works on the target
 
@@ -44,8 +44,6 @@ class Places(NamedTuple):
     parts: Path
     """Folder of the temporary files."""
     journal: Path
-    pending: Path
-    """The receipt, while the target gets its name."""
     receipt: Path
     lock: Path
 
@@ -55,7 +53,22 @@ class Places(NamedTuple):
 
     def is_part(self, name: str) -> bool:
         """Tell whether this is the name of a temporary file of this target (and of no other)."""
-        return self._token(name, ".part") is not None
+        return self.token(name) is not None
+
+    def token(self, part: str) -> str | None:
+        """Return the token in the name of a temporary file of this target; None if it is no such name."""
+        return self._token(part, ".part")
+
+    def pending(self, token: str) -> Path:
+        """Return where an attempt's receipt waits while its temporary file becomes the target.
+
+        It is the attempt's own, too: should two work at once, no receipt gets into the other one's hands.
+        """
+        return self.parts / f"{self.key}.{token}.receipt"
+
+    def is_pending(self, name: str) -> bool:
+        """Tell whether this is the name of a receipt that waits, or was left waiting."""
+        return self._token(name, ".receipt") is not None
 
     def is_scrap(self, name: str) -> bool:
         """Tell whether this is the name of something half-written for this target."""
@@ -101,7 +114,7 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
     key = key_of(str(pure))
     return Places(
         root, str(pure), root / pure, key, room / "parts", room / "parts" / f"{key}.journal",
-        room / "parts" / f"{key}.receipt", room / "receipts" / f"{key}.json", room / "locks" / f"{key}.lock",
+        room / "receipts" / f"{key}.json", room / "locks" / f"{key}.lock",
     )  # fmt: skip
 
 

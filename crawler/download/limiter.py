@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 BURST_SECONDS = 0.1
 """How much of an unused rate may be made up for."""
 
@@ -12,7 +14,7 @@ class Limiter:
     def __init__(self, bytes_per_second: float = 0.0) -> None:
         """0: no limit."""
         self._rate = bytes_per_second
-        self._paid = 0.0
+        self._paid = -inf
 
     def change(self, bytes_per_second: float, now: float) -> None:
         """Use another rate from now on; what is owed is owed at the new one."""

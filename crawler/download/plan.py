@@ -107,8 +107,8 @@ class Plan:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all is on disk."""
-        return self._held.done.total == self.size
+        """Whether all is on disk and every order that wrote has ended: its report may still tell of a wrong seam."""
+        return self._held.done.total == self.size and not self._held.running
 
     @property
     def done(self) -> Spans:

@@ -70,6 +70,7 @@ class Segments:
         """Take over a request that was made before there was a plan."""
         running.tell = partial(self._heard, order.id, source)
         self._running[order.id] = running
+        self._books.segments = max(self._books.segments, 1)
 
     def known(self, pieces: tuple[Piece, ...]) -> None:
         """Note what an earlier run left: its borders are compared as well."""
@@ -155,6 +156,7 @@ class Segments:
             min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
         )  # fmt: skip
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
+        books.segments = max(books.segments, len(self._running))
         return True
 
     async def _perform(self, order: Order, source: Source) -> None:

@@ -143,6 +143,7 @@ class Transfer:
         except FileChanged as news:
             self._changes += 1
             if self._changes > MAX_CHANGES:
+                await self._discarded()
                 raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
         except PartsRefused:
             self._is_single = True

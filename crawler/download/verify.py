@@ -66,7 +66,7 @@ def adopt(root: Path, *, disk: Disk = DISK) -> int:
         try:
             places = places_of(root, receipt.path)
             with TargetLock(places):
-                adopted += places.pending.name == name and recover(places, disk=disk) is not None
+                adopted += places.is_pending(name) and recover(places, disk=disk) is not None
         except DownloadError:
             continue  # somebody works on it, and will put the receipt into its place
     return adopted

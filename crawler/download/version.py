@@ -133,6 +133,7 @@ class Version:
             segments.wake()
             self._show(plan.active)
 
+        books.on_moved = lambda: self._show(plan.active)
         self._written = lambda: plan.written
         books.on_hashed = hashed
         fetching = self._loop.create_task(segments.run(adopted, books.options.segments))

@@ -9,19 +9,24 @@ it may fork.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from crawler.download.disk import Disk
+from crawler.download.errors import DownloadError
 from crawler.download.journal import Piece
 from crawler.download.journal_file import TargetLock
 from crawler.download.layout import places_of, prepare
-from tests.support.downloads import IDENTITY, body, fetch
+from crawler.download.receipt import Receipt, load
+from tests.support.downloads import IDENTITY, body, fetch, sha256
 
 SIZE = 5000
 NEVER = 1 << 60
@@ -155,7 +160,7 @@ def other_version(folder: Path) -> list[dict[str, object]]:
     """Kill at every third step of version A and go on with version B: of the same length, longer, shorter."""
     reports: list[dict[str, object]] = []
     for size in (SIZE, SIZE + 700, SIZE - 700):
-        for step in range(5, 60, 3):
+        for step in range(5, 60, 5):
             root, log = folder / f"{size}-{step}", folder / f"{size}-{step}.log"
             if attempt(root, log, step) or (root / "data/set.bin").exists():
                 continue
@@ -165,6 +170,50 @@ def other_version(folder: Path) -> list[dict[str, object]]:
     return reports
 
 
+def together(folder: Path, *, has_lock: bool) -> list[dict[str, object]]:
+    """Let six processes fetch one target at once, three of them another version; without a lock, too."""
+    reports: list[dict[str, object]] = []
+    for round_ in range(25):
+        root, log = folder / f"{round_}", folder / f"{round_}.log"
+        begin, go = os.pipe()
+        children = []
+        for number in range(6):
+            child = os.fork()
+            if child == 0:
+                os.close(go)
+                os.read(begin, 1)  # all begin when the last of them is there
+                os._exit(_contend(root, log, "ab"[number % 2], has_lock=has_lock))
+            children.append(child)
+        os.close(begin)
+        os.close(go)
+        ends = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+        content = (root / "data/set.bin").read_bytes() if (root / "data/set.bin").exists() else b""
+        receipt = load(places_of(root, "data/set.bin").receipt)
+        reports.append({
+            "ends": ends, "whole": content in (body(SIZE), body(SIZE, "b")), "files": files_of(root),
+            "digest": isinstance(receipt, Receipt) and receipt.digests == {"sha256": sha256(content)},
+        })  # fmt: skip
+    return reports
+
+
+def _contend(root: Path, log: Path, version: str, *, has_lock: bool) -> int:
+    """Fetch; return 0 for success, 3 for a typed error, 1 for anything else."""
+    if not has_lock:
+        fcntl.flock = lambda fd, how: None
+    try:
+        _work(root, log, NEVER, version, SIZE)
+    except DownloadError as exc:
+        return 4 if exc.fault == "locked" else 3
+    except OSError:
+        return 3
+    except BaseException:  # noqa: BLE001  # told to the test, in a child that must not go on
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    modes = {"each": each_step, "again": again_and_again, "other": other_version}
+    modes = {"each": each_step, "again": again_and_again, "other": other_version,
+        "lock": partial(together, has_lock=True), "no lock": partial(together, has_lock=False),
+    }  # fmt: skip
     print(json.dumps(modes[sys.argv[2]](Path(sys.argv[1]))))

@@ -33,7 +33,7 @@ def refused(item: Ready, journal: JournalFile, match: str = ".") -> str:
     """Finish what must not be finished; return the fault. The temporary file and the journal must stay."""
     with pytest.raises(DownloadError, match=match) as raised:
         finish(item, journal)
-    assert not item.places.pending.exists()
+    assert not any(item.places.is_pending(path.name) for path in item.places.parts.iterdir())
     journal.close()
     return str(raised.value.fault)
 
@@ -267,7 +267,7 @@ def test_the_same_bytes_are_never_worse(tmp_path: Path) -> None:
 
 def test_recover_puts_a_waiting_receipt_into_its_place(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
-    places.receipt.rename(places.pending)
+    places.receipt.rename(places.pending(new_token()))
     receipt = recover(places)
     assert receipt is not None
     assert standing(places) == ("ours", receipt)
@@ -276,18 +276,18 @@ def test_recover_puts_a_waiting_receipt_into_its_place(tmp_path: Path) -> None:
 
 def test_recover_does_not_give_a_strangers_file_our_receipt(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
-    places.receipt.rename(places.pending)
+    places.receipt.rename(places.pending(new_token()))
     places.target.unlink()
     places.target.write_bytes(DATA)
     assert recover(places) is None
     assert standing(places).kind == "foreign"
-    assert not places.pending.exists()
+    assert list(places.parts.iterdir()) == []
 
 
 def test_recover_keeps_the_old_receipt_when_a_replacement_was_killed_before_its_name(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
     _, journal = ready(places, OTHER)
-    places.pending.write_bytes(encode(receipt_of(places, OTHER)))
+    places.pending(new_token()).write_bytes(encode(receipt_of(places, OTHER)))
     journal.close()
     assert recover(places) is None
     assert standing(places).kind == "ours"
@@ -296,7 +296,7 @@ def test_recover_keeps_the_old_receipt_when_a_replacement_was_killed_before_its_
 
 def test_recover_removes_what_no_journal_names(tmp_path: Path) -> None:
     places = opened(tmp_path)
-    for name in (places.part(new_token()), places.scrap(), places.pending, places.journal):
+    for name in (places.part(new_token()), places.scrap(), places.pending(new_token()), places.journal):
         name.write_bytes(b"torn")
     neighbour = places_of(tmp_path, "data/set.bin.x").part(new_token())
     neighbour.write_bytes(b"of another")

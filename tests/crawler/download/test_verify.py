@@ -23,7 +23,7 @@ from crawler.download.finish import Ready, finish, recover
 from crawler.download.follow import recheck
 from crawler.download.journal import Piece
 from crawler.download.journal_file import JournalFile, TargetLock
-from crawler.download.layout import places_of
+from crawler.download.layout import new_token, places_of
 from crawler.download.receipt import Receipt, load
 from crawler.download.repair import begin_repair
 from crawler.download.spans import Spans
@@ -128,12 +128,12 @@ def test_a_receipt_that_cannot_be_used(tmp_path: Path, damage: str) -> None:
 
 def test_a_receipt_that_waits_is_adopted_and_one_in_use_is_not(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
-    places.receipt.rename(places.pending)
+    places.receipt.rename(places.pending(new_token()))
     with TargetLock(places):
         assert adopt(tmp_path) == 0
     assert adopt(tmp_path) == 1
     assert checked(tmp_path).state == "right"
-    places.pending.write_bytes(b"torn")
+    places.pending(new_token()).write_bytes(b"torn")
     assert adopt(tmp_path) == 0
 
 
