@@ -195,7 +195,7 @@ def all_rows(chosen: argparse.Namespace, tools: dict[str, Command]) -> list[Row]
 
 
 COLUMNS = (
-    ("wrong bytes reported as success", Verdict.WRONG),
+    ("wrong bytes, or none, reported as success", Verdict.WRONG),
     ("right bytes", Verdict.RIGHT),
     ("failed honestly", Verdict.FAILED),
     ("failed, damaged file left under its name", Verdict.DIRTY),
