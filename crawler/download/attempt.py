@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import assert_never
 
 from crawler.download.answer import Asked, AtEnd, Changed, Part, Rejected, Whole, judge, stored_coding
@@ -17,7 +18,6 @@ from crawler.download.identity import Identity
 from crawler.download.landing import Landing
 from crawler.download.limiter import Limiter
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
-from crawler.fetch.fetcher import utc_now
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
 from crawler.frontier.reasons import Reason
@@ -156,7 +156,8 @@ class Attempt:
         order = self.order
         begins = order.first - order.lead
         last = "" if order.end == END_UNKNOWN else str(order.end - 1)
-        headers = {"Range": f"bytes={begins}-{last}"}
+        is_whole = begins == 0 and order.end == END_UNKNOWN
+        headers = {} if is_whole else {"Range": f"bytes={begins}-{last}"}
         pinned = Identity(*order.pinned) if order.pinned is not None else None
         condition = pinned.if_range() if pinned is not None else None
         if condition is not None:
@@ -183,7 +184,7 @@ class Attempt:
                 case Rejected(fault, detail, status):
                     await answer.discard()
                     field = next((value for name, value in answer.fields if name == "retry-after"), None)
-                    raise Trouble(fault, detail, status, retry_after(field, utc_now()))
+                    raise Trouble(fault, detail, status, retry_after(field, datetime.now(UTC)))
                 case _:
                     assert_never(verdict)
 
@@ -199,6 +200,8 @@ class Attempt:
         if first > order.first:
             raise Trouble(Fault.RANGE_WRONG, f"asked for byte {order.first}, got a part from {first}")
         mine = end if order.end == END_UNKNOWN else min(end, order.end)
+        if order.end == END_UNKNOWN and end != identity.size:
+            raise Trouble(Fault.RANGE_WRONG, "a part, though the whole was asked for")
         can_be_small = first == order.first == 0 and end == identity.size and end <= SMALL_BYTES
         is_small = await self._opened(answer, mine, identity, is_part=True, can_be_small=can_be_small)
         run = self._run = Landing(order.first, mine, first)

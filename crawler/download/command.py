@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,8 @@ Say = Callable[[str], None]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _DISK_FAULTS = ("no_space", "disk")
+MAX_HOSTS = 256
+"""Of the user's, that are looked up before; of a longer list only public addresses can be reached behind these."""
 
 
 class Watcher(Protocol):
@@ -65,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-size", type=_bytes, default=None, metavar="BYTES", help="refuse larger files, such as 2G")
     add("--retries", type=int, default=5, metavar="N", help="failures in a row until a place is given up [5]")
+    add("--timeout", type=float, default=None, metavar="SECONDS", help="for a connection [10], and for silence [30]")
     add("--user-agent", default="crawlmill", metavar="TEXT", help="who we say we are")
     add("--proxy", default=None, metavar="URL", help="http(s) proxy")
     add(
@@ -95,6 +99,7 @@ def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Wa
     pool = new_pool(options)
     try:
         pool.start()
+        options = _reaching(options, wanted)
         with asyncio.Runner() as runner:
             return runner.run(_stoppable(_run(root, wanted, options, pool, say, tell, watcher()), tell))
     finally:
@@ -129,7 +134,8 @@ async def _run(
 def _line(result: FileResult) -> str:
     """Return one file's result for a person."""
     if result.fault is not None:
-        return f"crawl download: {result.url}: {result.fault}: {result.detail}"
+        remedy = "; --allow-address NET permits it" if result.fault == "address_blocked" else ""
+        return f"crawl download: {result.url}: {result.fault}: {result.detail}{remedy}"
     assert result.size is not None
     proof = f" by {result.verified_by}" if result.verified_by is not None else ""
     rate = f", {result.size / result.seconds / 1e6:,.1f} MB/s" if result.seconds > 0 and result.fetched_bytes else ""
@@ -139,6 +145,9 @@ def _line(result: FileResult) -> str:
 
 def _options(args: argparse.Namespace) -> DownloadOptions:
     """Return the options that the arguments ask for. Raises ValueError."""
+    limits = {}
+    if args.timeout is not None:
+        limits = dict.fromkeys(("connect_timeout", "read_timeout", "min_rate_after"), args.timeout)
     return DownloadOptions(
         segments=args.segments,
         processes=args.processes,
@@ -154,8 +163,35 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
             allow_addresses=tuple(args.allow_address),
             proxy=args.proxy,
             verify_tls=not args.insecure,
+            **limits,
         ),
     )
+
+
+def _reaching(options: DownloadOptions, wanted: list[Wanted]) -> DownloadOptions:
+    """Let the hosts that the user named be reached, whatever their addresses are; where they redirect to, is not theirs.
+
+    Exactly the addresses that these names have now.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipelines.url import canonicalize, host_of
+
+    urls = (canonicalize(url) for one in wanted for url in (one.url, *one.mirrors))
+    hosts = list(dict.fromkeys(host_of(url).strip("[]") for url in urls if url is not None))[:MAX_HOSTS]
+    with ThreadPoolExecutor(min(len(hosts), 16) or 1) as threads:
+        found = {address for addresses in threads.map(_addresses, hosts) for address in addresses}
+    return replace(options, fetch=replace(options.fetch, allow_addresses=(*options.fetch.allow_addresses, *found)))
+
+
+def _addresses(host: str) -> list[str]:
+    import socket
+
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []  # the fetch will say so
+    return [str(where[0]).partition("%")[0] for _, _, _, _, where in found]
 
 
 def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:

@@ -64,10 +64,13 @@ Tell = Callable[[Report], None]
 class Running:
     """One order under way in a worker."""
 
-    __slots__ = ("ended", "hand", "id", "tell")
+    __slots__ = ("began", "ended", "hand", "id", "lead", "tell", "url")
 
-    def __init__(self, number: int, hand: Hand, tell: Tell) -> None:
-        self.id = number
+    def __init__(self, order: Fetch, hand: Hand, tell: Tell) -> None:
+        self.id = order.id
+        self.url = order.url
+        self.lead = order.lead
+        self.began = asyncio.get_running_loop().time()
         self.hand = hand
         self.tell = tell
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -168,7 +171,7 @@ class Hand(asyncio.Protocol):
 
     def begin(self, order: Fetch, tell: Tell) -> Running:
         """Give the worker something to fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
-        running = Running(order.id, self, tell)
+        running = Running(order, self, tell)
         if self.is_gone:
             running.ended.set_result(
                 Ended(order.id, Fault.WORKER_LOST, "the worker process died", 0, None, "", END_UNKNOWN, 0, {})

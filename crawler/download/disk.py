@@ -121,6 +121,10 @@ class Disk:
             return False
         return True
 
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder."""
+        path.rmdir()
+
     def rename(self, source: Path, target: Path) -> None:
         """Give a file another name, over whatever has it."""
         source.rename(target)

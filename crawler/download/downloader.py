@@ -21,7 +21,7 @@ from crawler.download.crew import Crew
 from crawler.download.digests import Digest, parse_digest
 from crawler.download.fault import Fault
 from crawler.download.gate import HostGate
-from crawler.download.layout import prepare
+from crawler.download.layout import ROOM, prepare, tidy
 from crawler.download.receipt import Receipt
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
@@ -64,11 +64,12 @@ class Downloader:
             if pool is None:
                 pool = await stack.enter_async_context(new_pool(self._options))
             pool.start()
-            preparing = asyncio.ensure_future(run_blocking(prepare, self._root))
+            preparing = asyncio.ensure_future(run_blocking(_prepared, self._root))
             crew = await stack.enter_async_context(
                 Crew(pool, pool.workers, self._fetch_options(pool.workers), self._options.rate_limit)
             )
-            await preparing
+            if await preparing:
+                stack.push_async_callback(run_blocking, tidy, self._root)
             self._yard = Yard(self._root, self._options, crew, self._gate)
             self._stack = stack.pop_all()
         return self
@@ -136,6 +137,13 @@ class Downloader:
         terms = Patience(0, 0.0, 0.0, 0.0)
         books = Books(self._yard.crew, self._gate, Sources([wanted.url], terms), self._options)
         return result_of(wanted, books, 0.0, "failed", fault=Fault.PROTOCOL, detail="no http(s) URL")
+
+
+def _prepared(root: Path) -> bool:
+    """Make the folders of downloads; return whether there were none before."""
+    is_new = not (root / ROOM).exists()
+    prepare(root)
+    return is_new
 
 
 def _canonical(wanted: Wanted) -> Wanted | None:

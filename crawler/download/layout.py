@@ -132,6 +132,16 @@ def prepare(root: Path, disk: Disk = DISK) -> None:
         _check_folder(folder, disk)
 
 
+def tidy(root: Path, disk: Disk = DISK) -> None:
+    """Remove the room if nothing is in it: nothing was downloaded. Waits for nobody; who needs it makes it again."""
+    room = root / ROOM
+    for folder in (room / "receipts", room / "parts", room / "locks", room):
+        try:
+            disk.remove_folder(folder)
+        except OSError:
+            return  # something is in it, or it has gone
+
+
 def prepare_target(places: Places, disk: Disk = DISK) -> None:
     """Make the folders above a target, durably, and refuse a target that could never get its name.
 

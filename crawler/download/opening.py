@@ -16,7 +16,7 @@ from crawler.download.crew import Hand, Running
 from crawler.download.fault import Fault
 from crawler.download.identity import Identity
 from crawler.download.quiet import first_of
-from crawler.download.retry import GivenUp, Source
+from crawler.download.retry import Failure, GivenUp, Source
 from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Head, Report
 
 FIRST_BYTES = 4 << 20
@@ -71,10 +71,11 @@ class Opening:
         """
         while True:
             source = await self._place()
+            url = source.at
             found = await self._ask(source, small, hashes, is_single=is_single)
             if isinstance(found, Opened):
                 return found
-            self.failed(source, found)
+            self.failed(source, url, found)
 
     async def _place(self) -> Source:
         while True:
@@ -111,7 +112,7 @@ class Opening:
             if running is None:
                 books.gate.leave(url)
 
-    def failed(self, source: Source, ended: Ended) -> None:
+    def failed(self, source: Source, asked: str, ended: Ended) -> None:
         """Decide what a failed first request means. Raises GivenUp, RedirectSeen."""
         fault = Fault(ended.fault)
         if fault in (Fault.NO_SPACE, Fault.DISK, Fault.INTERNAL, Fault.INTERRUPTED):
@@ -119,15 +120,14 @@ class Opening:
         if ended.target:
             if self._is_reporting:
                 raise RedirectSeen(ended.target)
-            source.redirected(ended.target)
+            source.redirected(asked, ended.target)
             return
         self._books.retries += 1
         if fault is Fault.RATE_LIMITED or ended.status == 503:
             self._books.gate.slow_down(source.at, ended.retry_after)
-        source.failed(
-            fault, ended.detail, ended.status, ended.retry_after, self._loop.time(), self._books.sources.terms,
-            random.random(),  # noqa: S311 - spreads retries, guards nothing
-        )  # fmt: skip
+        failure = Failure(fault, ended.detail, ended.status, ended.retry_after)
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+        source.failed(asked, failure, self._loop.time(), self._books.sources.terms, jitter)
 
 
 def _first_head(head: asyncio.Future[Head]) -> Callable[[Report], None]:

@@ -14,7 +14,7 @@ from crawler.download.follow import recheck
 from crawler.download.identity import Identity
 from crawler.download.journal import Piece
 from crawler.download.journal_file import JournalFile, TargetLock
-from crawler.download.layout import Places, new_token, places_of, prepare_target
+from crawler.download.layout import Places, new_token, places_of, prepare, prepare_target
 from crawler.download.receipt import Receipt
 from crawler.download.repair import begin_repair
 
@@ -36,6 +36,7 @@ class Place:
         self._url = url
         self._is_durable = is_durable
         self.journal: JournalFile | None = None
+        prepare(root)  # another process may have tidied it up
         prepare_target(self.places)
         self._lock = TargetLock(self.places)
         try:

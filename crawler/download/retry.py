@@ -7,6 +7,7 @@ allowed. Bytes that arrive count as a new beginning. When no place is left, the 
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from crawler.download.fault import Fault, is_retryable
@@ -35,6 +36,18 @@ class Patience(NamedTuple):
     retry_after_max: float
 
 
+class Failure(NamedTuple):
+    """A request that failed, with what a decision about the next one needs."""
+
+    fault: Fault
+    detail: str
+    status: int = 0
+    retry_after: float | None = None
+    """Seconds that the server asked for."""
+    began: float = inf
+    """When the request was made: what was under way when another one failed tells nothing new."""
+
+
 class Source:
     """One place that has the file: a URL, where it leads now, and what was experienced there."""
 
@@ -47,6 +60,7 @@ class Source:
         self.hops = 0
         self.failures = 0
         """In a row, without a byte in between."""
+        self._counted_at = -inf
         self.renewals = 0
         self.not_before = 0.0
         self.dead: Fault | None = None
@@ -55,14 +69,21 @@ class Source:
         """Whether bytes of it count."""
         self.is_single = False
         """Whether it does not serve parts."""
+        self.has_overlap = True
+        """Whether its parts are long enough for an overlap with what is there to be asked for."""
 
     def moved(self) -> None:
         """Note that bytes came."""
         self.has_given = True
-        self.failures = 0
+        self.failures = self.renewals = self.hops = 0
 
-    def redirected(self, target: str) -> None:
-        """Follow a redirect. Raises GivenUp: too many, or from https to http (RFC 9110 15.4 leaves it to us)."""
+    def redirected(self, asked: str, target: str) -> None:
+        """Follow a redirect from where was `asked`. Raises GivenUp: too many, or from https to http (RFC 9110 15.4).
+
+        Several requests may be under way: what comes from where nobody asks any more is no news.
+        """
+        if asked != self.at:
+            return
         self.hops += 1
         if self.hops > MAX_HOPS:
             raise GivenUp(Fault.REDIRECT_LIMIT, f"more than {MAX_HOPS} redirects, the last to {target}")
@@ -70,12 +91,14 @@ class Source:
             raise GivenUp(Fault.REDIRECT_INSECURE, f"from https to {target}")
         self.at = target
 
-    def failed(self, fault: Fault, detail: str, status: int, retry_after: float | None, now: float, terms: Patience,
-               jitter: float) -> None:  # fmt: skip
-        """Note a failed request, and decide when this place may be asked again, if at all.
+    def failed(self, asked: str, failure: Failure, now: float, terms: Patience, jitter: float) -> None:
+        """Note a request that failed where was `asked`, and decide when this place may be asked again, if at all.
 
-        `jitter`: between 0 and 1, any; spreads the retries of many. `retry_after`: seconds the server asked for.
+        `jitter`: between 0 and 1, any; spreads the retries of many.
         """
+        fault, detail, status, retry_after, began = failure
+        if asked != self.at and fault in (Fault.AUTH, Fault.GONE):
+            return  # of a signature that was given up meanwhile
         self.detail = detail
         if fault in (Fault.AUTH, Fault.GONE) and self.at != self.url and self.renewals < MAX_RENEWALS:
             self.renewals += 1
@@ -84,6 +107,10 @@ class Source:
         if not is_retryable(fault, status or None):
             self.dead = fault
             return
+        if began < self._counted_at:
+            self.not_before = max(self.not_before, now + (retry_after or 0.0))
+            return
+        self._counted_at = now
         self.failures += 1
         if self.failures > terms.retries:
             self.dead = fault if terms.retries == 0 else Fault.RETRIES_EXHAUSTED

@@ -17,7 +17,7 @@ from crawler.download.fault import Fault
 from crawler.download.identity import Identity
 from crawler.download.journal import Piece
 from crawler.download.plan import POLL, Hedge, Order, Plan, Steal
-from crawler.download.retry import GivenUp, Source
+from crawler.download.retry import Failure, GivenUp, Source
 from crawler.download.seams import OVERLAP, Seams
 from crawler.download.wire import (
     END_UNKNOWN,
@@ -132,19 +132,19 @@ class Segments:
         """Have an order done, at the best place there is."""
         try:
             source = await self._place()
-            await self._books.gate.enter(source.at)
+            url = source.at
+            await self._books.gate.enter(url)
         except BaseException:
             self._void(self._plan.failed(order.id, order.first, self._loop.time()))
             raise
-        url = source.at
         try:
-            if not await self._begin(order, source):
+            if not await self._begin(order, source, url):
                 return
             await self._perform(order, source)
         finally:
             self._books.gate.leave(url)
 
-    async def _begin(self, order: Order, source: Source, *, is_held: bool = False) -> bool:
+    async def _begin(self, order: Order, source: Source, url: str, *, is_held: bool = False) -> bool:
         """Give an order, as it is now, to a worker; False when it is void by now."""
         hand = await self._books.crew.hand(self._hands)
         now = self._plan.order(order.id)  # it may have been cut, or rescued, while it waited
@@ -152,9 +152,10 @@ class Segments:
             return False
         books = self._books
         fetch = Fetch(
-            books.crew.new_order(), books.file, books.part, source.at, now.first, now.end,
-            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
+            books.crew.new_order(), books.file, books.part, url, now.first, now.end,
+            min(OVERLAP, now.first) if source.has_overlap else 0, tuple(self._pinned(source)), is_held=is_held,
         )  # fmt: skip
+        self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
         books.segments = max(books.segments, len(self._running))
         return True
@@ -169,7 +170,7 @@ class Segments:
             if running.ended.done():
                 self._settle(order, running.ended.result())
             self.wake()
-        self._judge(ended, source)
+        self._judge(ended, source, running)
 
     async def _place(self) -> Source:
         while True:
@@ -207,14 +208,14 @@ class Segments:
         self._held[order.id] = held
         try:
             source = await self._place()
-            await self._books.gate.enter(source.at)
+            url = source.at
+            await self._books.gate.enter(url)
         except BaseException:
             del self._held[order.id]
             self._void(self._plan.failed(order.id, order.first, self._loop.time()))
             raise
-        url = source.at
         try:
-            if not await self._begin(order, source, is_held=True):
+            if not await self._begin(order, source, url, is_held=True):
                 return
             running = self._running[order.id]
             writing = self._loop.create_task(self._write(order.id, running, held))
@@ -236,8 +237,8 @@ class Segments:
             other.send(Stop(other.id))
             await asyncio.wait([other.ended])
             await asyncio.sleep(0)  # its lane settles it first
-        elif rival is not None:
-            self._void(self._plan.failed(rival, 0, self._loop.time()))
+        elif rival is not None and (waiting := self._plan.order(rival)) is not None:  # it has not begun
+            self._void(self._plan.failed(rival, waiting.first, self._loop.time()))
         order = self._plan.order(number)
         running.send(Write(running.id, order is not None, order.first if order is not None else 0))
 
@@ -296,21 +297,23 @@ class Segments:
             return  # void: somebody else has its bytes
         if ended.upto != END_UNKNOWN and ended.upto >= current.end and ended.fault in ("", Fault.INTERRUPTED):
             self._void(plan.landed(order.id, now))
-        elif ended.fault == Fault.RATE_LIMITED or (ended.status == 503 and len(self._running) > 0):
+        elif _is_refusal(ended) and self._running:  # beside others: it may be their number that is too much
             self._void(plan.refused(order.id, now))
         else:
             upto = current.first if ended.upto == END_UNKNOWN else ended.upto
             self._void(plan.failed(order.id, upto, now))
         self._books.advance(plan.frontier)
 
-    def _judge(self, ended: Ended, source: Source) -> None:
+    def _judge(self, ended: Ended, source: Source, running: Running) -> None:
         """Decide what an order's end means for the place it was sent to. Raises what ends the whole."""
         if self._seam_faults >= MAX_SEAM_FAULTS:
             raise FileChanged("pieces do not fit together")
         fault = ended.fault
-        if fault == "":
+        if fault == "" and ended.upto != END_UNKNOWN:
             source.moved()
-            source.hops = 0
+            return
+        if fault == "":
+            self._too_short(source, running, ended)
             return
         match Fault(fault):
             case Fault.INTERRUPTED:
@@ -325,24 +328,32 @@ class Segments:
             case Fault.CHANGED:
                 self._changed_at(source, ended)
             case Fault.RANGE_IGNORED | Fault.RANGE_REFUSED as refused:
-                self._parts_refused_at(source, refused, ended)
+                self._parts_refused_at(source, running, refused, ended)
             case _ as other:
-                self._failed_at(source, other, ended)
+                self._failed_at(source, running, other, ended)
 
-    def _failed_at(self, source: Source, fault: Fault, ended: Ended) -> None:
+    def _too_short(self, source: Source, running: Running, ended: Ended) -> None:
+        """Ask without an overlap where a part did not even get through that (D10: shorter than asked is lawful)."""
+        if running.lead:
+            source.has_overlap = False
+        else:
+            self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
+
+    def _failed_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
+        url = running.url
         if ended.target:
-            source.redirected(ended.target)
+            source.redirected(url, ended.target)
             return
         self._books.retries += 1
         if ended.upto != END_UNKNOWN:
             source.moved()
         if fault is Fault.RATE_LIMITED or ended.status == 503:
-            self._books.gate.slow_down(source.at, ended.retry_after)
-        now = self._loop.time()
-        source.failed(
-            fault, ended.detail, ended.status, ended.retry_after, now, self._books.sources.terms,
-            random.random(),  # noqa: S311 - spreads retries, guards nothing
-        )  # fmt: skip
+            self._books.gate.slow_down(url, ended.retry_after)
+        if _is_refusal(ended) and self._running:
+            return  # the others go on, and the plan lets fewer in
+        failure = Failure(fault, ended.detail, ended.status, ended.retry_after, running.began)
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+        source.failed(url, failure, self._loop.time(), self._books.sources.terms, jitter)
 
     def _changed_at(self, source: Source, ended: Ended) -> None:
         """Take it as news of the file where the file was pinned; elsewhere, as a place with another version."""
@@ -350,12 +361,12 @@ class Segments:
             raise FileChanged(ended.detail)
         source.dead, source.detail = Fault.CHANGED, ended.detail
 
-    def _parts_refused_at(self, source: Source, fault: Fault, ended: Ended) -> None:
+    def _parts_refused_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
         """Try once more, since some servers behind one name know ranges and some do not; then do without them."""
         if source.is_single:
             raise PartsRefused(ended.detail)
         source.is_single = True
-        self._failed_at(source, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
+        self._failed_at(source, running, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
 
     def _void(self, orders: tuple[int, ...]) -> None:
         """Stop orders whose bytes somebody else has."""
@@ -366,3 +377,9 @@ class Segments:
             future = self._cuts.get(number)
             if future is not None and not future.done():
                 future.set_result(None)
+
+
+def _is_refusal(ended: Ended) -> bool:
+    """Tell whether a server would not serve this request beside the others (D22)."""
+    is_silent = ended.fault == Fault.DISCONNECTED and ended.upto == END_UNKNOWN and not ended.status
+    return ended.fault == Fault.RATE_LIMITED or ended.status == 503 or is_silent

@@ -9,7 +9,7 @@ from crawler.fetch.options import FetchOptions
 from pipelines.cpus import available_cpus
 from pipelines.pool.pool import WorkerPool
 
-PRELOAD = ("crawler.download.worker",)
+PRELOAD = ("crawler.download.warm", "crawler.download.worker")
 """What a worker imports before its first task."""
 
 
@@ -32,4 +32,6 @@ async def work(terms: Terms) -> None:
 
 def new_pool(options: DownloadOptions) -> WorkerPool:
     """Return the pool that a `Downloader` makes for itself, not started: to start it before the rest is loaded."""
-    return WorkerPool(available_cpus(options.processes).count, preload=PRELOAD, name="download", spare=False)
+    return WorkerPool(
+        available_cpus(options.processes).count, preload=PRELOAD, name="download", spare=False, forkserver=True
+    )

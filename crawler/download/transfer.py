@@ -142,6 +142,7 @@ class Transfer:
             done = await attempt()
         except FileChanged as news:
             self._changes += 1
+            self._is_single |= self._changes > 1  # nodes of one name may differ: one connection meets one of them
             if self._changes > MAX_CHANGES:
                 await self._discarded()
                 raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
@@ -266,7 +267,7 @@ class Transfer:
         ended = await opened.running.wait()
         books.received(ended)
         if ended.fault:
-            self._opening.failed(opened.source, ended)
+            self._opening.failed(opened.source, opened.running.url, ended)
             return None
         opened.source.moved()
         assert books.size is not None
@@ -279,11 +280,13 @@ class Transfer:
         await uninterrupted(run_blocking(place.begin, self._wanted.url, books.size, books.identity))
         assert place.journal is not None
         version = Version(books, self._progress)
+        if opened.head.is_part and books.size is None:
+            raise PartsRefused("a part of a file of unknown length")
         if opened.head.is_part and not self._is_single:
             return await self._completed(await version.in_segments(opened, place.journal))
         ended = await version.in_one(opened, place.journal, self._check_size)
         if ended.fault:
-            self._opening.failed(opened.source, ended)
+            self._opening.failed(opened.source, opened.running.url, ended)
             return None
         opened.source.moved()
         return await self._completed(max(ended.upto, 0))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from crawler.download.fault import Fault
-from crawler.download.retry import MAX_HOPS, MAX_RENEWALS, GivenUp, Patience, Source, Sources
+from crawler.download.retry import MAX_HOPS, MAX_RENEWALS, Failure, GivenUp, Patience, Source, Sources
 
 TERMS = Patience(retries=3, delay=1.0, delay_max=4.0, retry_after_max=60.0)
 
 
 def fail(source: Source, fault: Fault, now: float = 0.0, *, status: int = 0, after: float | None = None) -> None:
-    source.failed(fault, "why", status, after, now, TERMS, 1.0)
+    source.failed(source.at, Failure(fault, "why", status, after), now, TERMS, 1.0)
 
 
 def test_pauses_double_up_to_a_limit_and_end() -> None:
@@ -55,26 +55,48 @@ def test_a_signed_url_that_expired_is_looked_up_anew() -> None:
     """D62: the place that a redirect led to says 403; the place that sends there knows a fresh one."""
     source = Source("http://a/")
     for _ in range(MAX_RENEWALS):
-        source.redirected("http://b/?signature=1")
+        source.redirected(source.at, "http://b/?signature=1")
         fail(source, Fault.AUTH, status=403)
         assert (source.at, source.dead) == ("http://a/", None)
-    source.redirected("http://b/?signature=9")
+    source.redirected(source.at, "http://b/?signature=9")
     fail(source, Fault.AUTH, status=403)
     assert source.dead is Fault.AUTH
+
+
+def test_news_from_where_nobody_asks_any_more_is_none() -> None:
+    """Eight requests with one signature that expired are one failure, and only the first answer to them is followed."""
+    source = Source("http://a/")
+    source.redirected("http://a/", "http://b/?1")
+    for _ in range(8):
+        source.failed("http://b/?1", Failure(Fault.AUTH, "why", 403), 0.0, TERMS, 1.0)
+    assert (source.at, source.renewals, source.dead) == ("http://a/", 1, None)
+    source.redirected("http://a/", "http://b/?2")
+    source.redirected("http://a/", "http://b/?3")
+    assert source.at == "http://b/?2"
+
+
+def test_requests_that_fail_together_are_one_failure() -> None:
+    """A server that is restarted cuts eight connections at once; with five retries that would be the end."""
+    source = Source("http://a/")
+    for _ in range(8):
+        source.failed(source.at, Failure(Fault.DISCONNECTED, "why", began=1.0), 2.0, TERMS, 1.0)
+    assert (source.failures, source.dead) == (1, None)
+    source.failed(source.at, Failure(Fault.DISCONNECTED, "why", began=3.0), 4.0, TERMS, 1.0)
+    assert source.failures == 2
 
 
 def test_redirects_end() -> None:
     source = Source("http://a/")
     for number in range(MAX_HOPS):
-        source.redirected(f"http://a/{number}")
+        source.redirected(source.at, f"http://a/{number}")
     with pytest.raises(GivenUp) as caught:
-        source.redirected("http://a/more")
+        source.redirected(source.at, "http://a/more")
     assert caught.value.fault is Fault.REDIRECT_LIMIT
 
 
 def test_nobody_is_led_from_https_to_http() -> None:
     with pytest.raises(GivenUp) as caught:
-        Source("https://a/").redirected("http://a/")
+        Source("https://a/").redirected("https://a/", "http://a/")
     assert caught.value.fault is Fault.REDIRECT_INSECURE
 
 
