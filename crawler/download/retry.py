@@ -21,10 +21,12 @@ MAX_RENEWALS = 3
 class GivenUp(Exception):
     """The download cannot be finished. Expected trouble: it becomes the result."""
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str, last: Fault | None = None) -> None:
+        """`last`: what the last request failed with, where `fault` is that there were too many."""
         super().__init__(fault, detail)
         self.fault = fault
         self.detail = detail
+        self.last = last or fault
 
 
 class Patience(NamedTuple):
@@ -64,6 +66,8 @@ class Source:
         self.renewals = 0
         self.not_before = 0.0
         self.dead: Fault | None = None
+        self.last: Fault | None = None
+        self.is_warned = False
         self.detail = ""
         self.has_given = False
         """Whether bytes of it count."""
@@ -104,7 +108,10 @@ class Source:
             self.renewals += 1
             self.at, self.hops = self.url, 0
             return
-        if not is_retryable(fault, status or None):
+        self.last = fault
+        if fault in (Fault.AUTH, Fault.GONE) and self.has_given and not self.is_warned:
+            self.is_warned = True  # it let us in before: one node of many may not know the file, or us
+        elif not is_retryable(fault, status or None):
             self.dead = fault
             return
         if began < self._counted_at:
@@ -138,8 +145,14 @@ class Sources:
             last = self.all[0] if len(self.all) == 1 else self.all[-1]
             assert last.dead is not None
             others = "" if len(self.all) == 1 else f" (and {len(self.all) - 1} other places failed, too)"
-            raise GivenUp(last.dead, last.detail + others)
+            raise GivenUp(last.dead, last.detail + others, last.last)
         return min(alive, key=lambda source: max(0.0, source.not_before - now))
+
+    def revive(self) -> None:
+        """Ask all of them once more, without patience."""
+        self.terms = self.terms._replace(retries=0)
+        for source in self.all:
+            source.dead, source.at, source.hops, source.failures, source.not_before = None, source.url, 0, 0, 0.0
 
     def last_to(self, source: Source) -> None:
         """Ask a place only when no other is left: its bytes were wrong."""

@@ -32,6 +32,15 @@ from pipelines.cpu import run_blocking
 
 MAX_CHANGES = 3
 MAX_NAMES = 1000
+_OF_RANGES = frozenset({
+    Fault.RANGE_IGNORED, Fault.RANGE_WRONG, Fault.RANGE_REFUSED, Fault.NOT_PARTIAL, Fault.HTTP_4XX, Fault.PROTOCOL,
+})  # fmt: skip
+"""What a server may do to a request for a part, and not to one for the whole."""
+_OF_LATER_RANGES = _OF_RANGES | {
+    Fault.CHANGED, Fault.CHANGED_TOO_OFTEN, Fault.SEAM_MISMATCH, Fault.GONE, Fault.AUTH, Fault.REDIRECT_TO_PAGE,
+    Fault.SHORT_BODY, Fault.EXCESS_BODY, Fault.ENCODED,
+}  # fmt: skip
+"""The same for requests behind the first, which had been answered well."""
 _PAGES = ("html", "htm", "xhtml", "php", "asp", "aspx", "jsp")
 
 
@@ -117,23 +126,43 @@ class Transfer:
             if done is not None:
                 return done
             await self._discarded()
-        return await self._fetched()
+        return await self._fetched(None)
 
     async def _fetch(self) -> FileResult:
         if self._wanted.path is not None:
             there = await self._take(str(safe_relative(self._wanted.path)))
             if there is not None:
                 return there
-            left = await self._left()
+            return await self._fetched(await self._left())
+        return await self._fetched(None)
+
+    async def _fetched(self, left: Left | None) -> FileResult:
+        """Fetch until there is a result, from what is `left` at first."""
+        try:
             if left is not None and (done := await self._attempt(lambda: self._resumed(left))) is not None:
                 return done
-        return await self._fetched()
+            while True:
+                done = await self._attempt(self._afresh)
+                if done is not None:
+                    return done
+        except GivenUp as trouble:
+            has_begun = self._books.pinner is not None
+            if self._is_single or trouble.last not in (_OF_LATER_RANGES if has_begun else _OF_RANGES):
+                raise
+            return await self._at_last(trouble)
 
-    async def _fetched(self) -> FileResult:
-        while True:
-            done = await self._attempt(self._afresh)
-            if done is not None:
-                return done
+    async def _at_last(self, trouble: GivenUp) -> FileResult:
+        """Ask once for the whole file, as a simple client would. What was kept goes only when that is answered well."""
+        await self._books.begin_again()
+        self._books.sources.revive()
+        self._is_single = True
+        try:
+            done = await self._afresh()
+        except (GivenUp, FileChanged, PartsRefused):
+            raise trouble from None
+        if done is None:
+            raise trouble
+        return done
 
     async def _attempt(self, attempt: Callable[[], Coroutine[Any, Any, FileResult | None]]) -> FileResult | None:
         """Return what an attempt came to; None: everything was discarded, try again from the first byte."""
@@ -320,6 +349,7 @@ class Transfer:
                 books.retries += 1
                 if books.pinner is not None:
                     books.sources.last_to(books.pinner)
+                self._is_single |= len(books.sources.all) == 1  # whoever joins parts wrongly may send the whole right
                 return None
             case Verified(claim):
                 return await self._finished(size, digests, stamp, claim)

@@ -107,8 +107,8 @@ class DownloadOptions:
     """Digests to record, beside those that were announced."""
     is_durable: bool = True
     """Whether data is synced before it is called done; off, a power loss may cost the file, never its truth."""
-    sync_bytes: int = 256 * MIB
-    sync_seconds: float = 5.0
+    sync_bytes: int = 128 * MIB
+    sync_seconds: float = 2.0
     """How much, or how long, until what was written is synced and entered in the journal."""
     rate_limit: float | None = None
     """Bytes per second for all files together."""
