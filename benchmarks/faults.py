@@ -291,7 +291,7 @@ def main() -> None:
             out.writelines(json.dumps(vars(row)) + "\n" for row in rows)
     text = table(rows, list(tools))
     text += f"\n\n`python benchmarks/faults.py`; {versions(list(tools), python)}."
-    print(text)
+    print(text, flush=True)
     for path in chosen.write:
         write(path, text)
 
