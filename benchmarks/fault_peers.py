@@ -39,9 +39,9 @@ OURS = (sys.executable, "-m", "crawler", "download")
 
 
 @cache
-def _knows(tool: str, option: str) -> bool:
+def _knows(tool: tuple[str, ...], option: str) -> bool:
     """Tell whether this version of a tool has an option."""
-    return option in subprocess.run([tool, "--help"], capture_output=True, text=True, check=False).stdout
+    return option in subprocess.run([*tool, "--help"], capture_output=True, text=True, check=False).stdout
 
 
 Command = Callable[[Job], list[str] | None]
@@ -71,7 +71,7 @@ def wget2(job: Job) -> list[str] | None:
     command = ["wget2", "--no-config", "--quiet", f"--tries={RETRIES + 1}", f"--timeout={SILENCE_SECONDS}",
                "--waitretry=1", "--retry-connrefused", "--no-http2",
                f"--max-threads={SEGMENTS}"]  # fmt: skip
-    command += [f"--retry-on-http-error={BUSY}"] if _knows("wget2", "--retry-on-http-error") else []
+    command += [f"--retry-on-http-error={BUSY}"] if _knows(("wget2",), "--retry-on-http-error") else []
     # Both together ask for the end of the file again and again, also of an honest server.
     command += ["--continue"] if job.is_resumed else ["--chunk-size=1M"]
     command += ["--no-check-certificate"] if job.trusts_anybody else []
@@ -120,8 +120,8 @@ def pypdl(python: str) -> Command:
 def ours(job: Job) -> list[str] | None:
     """The command of this project."""
     command = [*OURS, "--quiet", "--output", str(job.file), "--segments", str(SEGMENTS), "--retries", str(RETRIES),
-               "--timeout", str(SILENCE_SECONDS), "--allow-address", "127.0.0.0/8"]  # fmt: skip
-    command += ["--allow-address", "::1/128"]
+               "--allow-address", "127.0.0.0/8", "--allow-address", "::1/128"]  # fmt: skip
+    command += ["--timeout", str(SILENCE_SECONDS)] if _knows(OURS, "--timeout") else []
     command += ["--sha256", job.sha256] if job.sha256 is not None else []
     command += ["--insecure"] if job.trusts_anybody else []
     return [*command, job.url, *job.mirrors]

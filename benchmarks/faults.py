@@ -195,7 +195,7 @@ def all_rows(chosen: argparse.Namespace, tools: dict[str, Command]) -> list[Row]
 
 
 COLUMNS = (
-    ("wrong bytes reported as success", Verdict.WRONG),
+    ("wrong bytes, or none, reported as success", Verdict.WRONG),
     ("right bytes", Verdict.RIGHT),
     ("failed honestly", Verdict.FAILED),
     ("failed, damaged file left under its name", Verdict.DIRTY),
@@ -291,7 +291,7 @@ def main() -> None:
             out.writelines(json.dumps(vars(row)) + "\n" for row in rows)
     text = table(rows, list(tools))
     text += f"\n\n`python benchmarks/faults.py`; {versions(list(tools), python)}."
-    print(text)
+    print(text, flush=True)
     for path in chosen.write:
         write(path, text)
 

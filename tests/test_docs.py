@@ -413,7 +413,7 @@ def test_tables_of_the_state_file_are_documented() -> None:
 
 
 def test_what_waits_for_a_measurement_has_its_place() -> None:
-    for figures in ("speed", "scale", "lag"):
+    for figures in ("speed", "scale", "lag", "faults"):
         assert f"<!-- figures: {figures} -->" in README
 
 

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from crawler.testing.messages import End, Exchange, Framing, Reply
@@ -32,6 +31,11 @@ class Sender:
         self._socket = sock
         # A drain then waits for the kernel to take everything: what the log says was sent has left the process.
         writer.transport.set_write_buffer_limits(high=1, low=0)
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether the client has closed the connection, in order or not; seen here before a write fails."""
+        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.transport.is_closing()
 
     async def greet(self, greeting: bytes | End) -> None:
         """Do what is done in place of HTTP."""
@@ -99,8 +103,3 @@ class Sender:
                 return False
             case _:
                 assert_never(after)
-
-
-def at_rate(reply: Reply, rate: float) -> Reply:
-    """Return a reply that is sent at so many bytes a second."""
-    return replace(reply, rate=rate)

@@ -59,10 +59,9 @@ class FaultServer:
         """Accepted so far."""
         self.open = 0
         """Connections that are open now."""
-        self.active = 0
-        """Requests that are being answered now."""
         self.most_active = 0
         """The most requests that were being answered at once."""
+        self._busy: set[Sender] = set()
         self._origins = tuple(origins)
         self.greet = greet
         """May be changed while it runs: None lets connections get as far as a request."""
@@ -90,6 +89,11 @@ class FaultServer:
         """Return the port of one of the origins."""
         port: int = self._sockets[origin].getsockname()[1]
         return port
+
+    @property
+    def active(self) -> int:
+        """Requests that are being answered now; one whose client has hung up counts no more."""
+        return sum(not sender.is_deserted for sender in tuple(self._busy))
 
     @property
     def requests(self) -> list[Request]:
@@ -193,7 +197,7 @@ class FaultServer:
         head = parse_head(raw[:-4])
         if head is None:
             return False
-        self.active += 1
+        self._busy.add(sender)
         self.most_active = max(self.most_active, self.active)
         try:
             number = len(self.exchanges) + 1
@@ -206,7 +210,7 @@ class FaultServer:
             self.exchanges.append(exchange)
             return await sender.send(reply, exchange, is_last=not keeps_alive(head))
         finally:
-            self.active -= 1
+            self._busy.discard(sender)
 
     def _reply(self, request: Request) -> Reply:
         responder = self._responders.get(request.path)

@@ -1,22 +1,24 @@
-"""D93 to D96, D102, D103: downloads that are stopped, cancelled, or lose a process, and where they may be run."""
+"""D93 to D96, D102, D103, D119: stopped downloads, lost processes, where they may be run, and by what clock."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from crawler.download.downloader import Downloader, download
 from crawler.download.fault import Fault
 from crawler.download.terms import PRELOAD
 from crawler.download.values import Wanted
-
 from crawler.testing import FaultServer, Reply, Request, serve, version
 from crawler.testing.oracle import judge, strays
 from pipelines.pool.pool import WorkerPool
@@ -110,7 +112,7 @@ async def test_d93_a_signal_to_the_command_leaves_a_download_that_can_be_resumed
     with FaultServer() as server:
         server.mount("/f", slowly)
         command = [sys.executable, "-m", "crawler", "download", server.url("/f"), "-o", str(tmp_path / "f"),
-                   "--segments", "4"]  # fmt: skip
+                   "--segments", "4", "--allow-address", "127.0.0.0/8"]  # fmt: skip
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         try:
             await sent(server, 0.5)
@@ -190,3 +192,36 @@ def test_d102_in_a_child_process_of_either_kind(method: str, tmp_path: Path) -> 
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert judge(tmp_path / "f", [FILE.body], says_success=True) == "right"
+
+
+async def test_d119_a_clock_that_jumps_changes_nothing(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wall clock leaps by years in both directions at each look; waits and rates use the one that cannot."""
+    leaps = iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: 1e9 if next(leaps) % 2 else 4e9)
+    with FaultServer() as server:
+        server.mount("/f", lambda request: replace(serve(request, FILE), rate=8e6))
+        async with Downloader(tmp_path, options(4), pool=pool) as downloader:
+            result = await asyncio.wait_for(downloader.fetch(Wanted(server.url("/f"), "f")), LIMIT_SECONDS)
+    assert result.fault is None, result
+    assert judge(tmp_path / "f", [FILE.body], says_success=True) == "right"
+
+
+CALENDAR = {
+    "attempt.py": "a Retry-After may be a date (RFC 9110 10.2.3); how long is waited at most is bounded",
+    "journal_file.py": "the lock says since when it is held",
+    "report.py": "the receipt says when it was done",
+}
+
+
+def test_d119_no_decision_of_a_download_reads_the_wall_clock() -> None:
+    """Workers cannot be given another clock from here, so this looks at what they run. Dates stand in records only."""
+    readers = set()
+    for path in (Path(__file__).parents[2] / "crawler" / "download").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                name = f"{node.value.id}.{node.attr}"
+                if name in ("time.time", "datetime.now", "datetime.utcnow", "time.gmtime", "time.localtime"):
+                    readers.add(path.name)
+    assert readers <= set(CALENDAR), "what is it for?"

@@ -358,15 +358,9 @@ def _limited(refusal: Reply, most: int = 2) -> Build:
     return build
 
 
-case("D22", "429 above two requests at once", "429", faults=("rate_limited", "retries_exhausted"))(
-    _limited(text(429, "slow down\n"))
-)
-case("D22", "503 above two requests at once", "503", faults=("http_5xx", "retries_exhausted"))(
-    _limited(text(503, "busy\n"))
-)
-case("D22", "reset above two requests at once", "reset", faults=LINK)(
-    _limited(Reply(503, raw=b"HTTP/1.1", after=End.RESET))
-)
+case("D22", "429 above two requests at once", "429")(_limited(text(429, "slow down\n")))
+case("D22", "503 above two requests at once", "503")(_limited(text(503, "busy\n")))
+case("D22", "reset above two requests at once", "reset")(_limited(Reply(503, raw=b"HTTP/1.1", after=End.RESET)))
 
 
 @case("D23", "larger blocks than asked", faults=RANGE)

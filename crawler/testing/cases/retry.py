@@ -18,6 +18,7 @@ from crawler.testing.cases.case import (
     content,
     faulty,
     later,
+    partial,
 )  # fmt: skip
 from crawler.testing.faultserver import Origin, Responder
 from crawler.testing.files import part, serve
@@ -182,7 +183,7 @@ def d75(setting: Setting) -> Responder:
 @case("D121", "thousands of answers", size=2 * MIB)
 def d121(setting: Setting) -> Responder:
     """Every range gets at most 2,048 bytes of it: a thousand answers for one file."""
-    return faulty(setting, lambda _r, reply: _at_most(setting, reply, 2048), content)
+    return faulty(setting, lambda _r, reply: _at_most(setting, reply, 2048), partial)
 
 
 def _at_most(setting: Setting, reply: Reply, most: int) -> Reply:

@@ -39,8 +39,8 @@ def _plain(value: object) -> object:
         (MAX_FRAME + 1).to_bytes(4, "big"),
         b"\0\0\0\2[]",
         b"\0\0\0\3abc",
-        b"\0\0\0\x08[\"Exec\"]",
-        b"\0\0\0\x07[\"Cut\"]",
+        b'\0\0\0\x08["Exec"]',
+        b'\0\0\0\x07["Cut"]',
         b"GET / HTTP/1.1\r\n\r\n",
     ],
 )
