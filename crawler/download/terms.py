@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from crawler.download.values import DownloadOptions
@@ -35,3 +37,12 @@ def new_pool(options: DownloadOptions) -> WorkerPool:
     return WorkerPool(
         available_cpus(options.processes).count, preload=PRELOAD, name="download", spare=False, forkserver=True
     )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop; None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return None
+    return uvloop.new_event_loop
