@@ -231,7 +231,7 @@ class Attempt:
     async def _opened(
         self, answer: Answer, end: int | None, identity: Identity, *, is_part: bool, can_be_small: bool
     ) -> bool:
-        """Tell of the answer; for the first one of a file wait for the place of its bytes. Return whether it is small."""
+        """Tell of the answer; if it is the first of a file, wait for its place. Return whether it is small."""
         end_told = END_UNKNOWN if end is None else end
         head = Head(
             self.order.id,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crawler.download.digests import DigestError, parse_digest
-from crawler.download.terms import loop_factory, new_pool
+from crawler.download.start import loop_factory, new_pool
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Wanted
 from crawler.errors import ExitCode
 from crawler.fetch.options import FetchOptions
@@ -169,7 +169,7 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
 
 
 def _reaching(options: DownloadOptions, wanted: list[Wanted]) -> DownloadOptions:
-    """Let the hosts that the user named be reached, whatever their addresses are; where they redirect to, is not theirs.
+    """Let the hosts that the user named be reached, whatever their addresses are; not those that they redirect to.
 
     Exactly the addresses that these names have now.
     """

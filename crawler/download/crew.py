@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self, cast
 
 from crawler.download.fault import Fault
-from crawler.download.terms import Terms, loop_factory, work
+from crawler.download.start import loop_factory, work
+from crawler.download.terms import Terms
 from crawler.download.wire import (
     END_UNKNOWN,
     BadFrame,
@@ -170,7 +171,7 @@ class Hand(asyncio.Protocol):
             self._transport.close()
 
     def begin(self, order: Fetch, tell: Tell) -> Running:
-        """Give the worker something to fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
+        """Let the worker fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
         running = Running(order, self, tell)
         if self.is_gone:
             running.ended.set_result(

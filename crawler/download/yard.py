@@ -1,4 +1,4 @@
-"""What all files of a downloader share: the root, the options, the workers, the gate, and the last steps of each file."""
+"""What all files of a downloader share: root, options, workers, gate, and the last steps of each file."""
 
 from __future__ import annotations
 

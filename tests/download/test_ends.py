@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from crawler.download.downloader import Downloader, download
 from crawler.download.fault import Fault
 from crawler.download.terms import PRELOAD
 from crawler.download.values import Wanted
-
 from crawler.testing import FaultServer, Reply, Request, serve, version
 from crawler.testing.oracle import judge, strays
 from pipelines.pool.pool import WorkerPool

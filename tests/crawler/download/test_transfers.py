@@ -226,9 +226,7 @@ async def test_another_version_is_not_mixed_with_what_was_kept(
     assert (result.status, result.digests["sha256"], result.resumed_bytes) == ("unverified", digest(new.body), 0)
 
 
-async def test_a_worker_that_dies_costs_its_pieces_and_nothing_else(
-    server: FaultServer, tmp_path: Path
-) -> None:
+async def test_a_worker_that_dies_costs_its_pieces_and_nothing_else(server: FaultServer, tmp_path: Path) -> None:
     file = version("A", 32 * MIB)
     server.mount(PATH, slowly(file, 4 * MIB))  # type: ignore[arg-type]  # a responder
     with WorkerPool(2, preload=PRELOAD, name="mortal", spare=False) as pool:

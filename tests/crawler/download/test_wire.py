@@ -1,4 +1,4 @@
-"""What parent and workers say survives the way, in whatever portions the socket gives it; a stranger is not understood."""
+"""What parent and workers say survives the way, in whatever portions it comes; a stranger is not understood."""
 
 from __future__ import annotations
 
@@ -7,8 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.download.wire import (
-    MAX_FRAME, BadFrame, Cut, Ended, Fetch, Follow, Forget, Go, Hashed, Head, Held, Hello, Inbox, Landed, Progress, Rate,
-    Stop, Upto, WasCut, Write, encode,
+    MAX_FRAME,
+    BadFrame,
+    Cut,
+    Ended,
+    Fetch,
+    Follow,
+    Forget,
+    Go,
+    Hashed,
+    Head,
+    Held,
+    Hello,
+    Inbox,
+    Landed,
+    Progress,
+    Rate,
+    Stop,
+    Upto,
+    WasCut,
+    Write,
+    encode,
 )  # fmt: skip
 
 MESSAGES = [
@@ -39,8 +58,8 @@ def _plain(value: object) -> object:
         (MAX_FRAME + 1).to_bytes(4, "big"),
         b"\0\0\0\2[]",
         b"\0\0\0\3abc",
-        b"\0\0\0\x08[\"Exec\"]",
-        b"\0\0\0\x07[\"Cut\"]",
+        b'\0\0\0\x08["Exec"]',
+        b'\0\0\0\x07["Cut"]',
         b"GET / HTTP/1.1\r\n\r\n",
     ],
 )
