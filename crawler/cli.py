@@ -354,8 +354,8 @@ def _download(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(
         prog="crawl download",
-        description="Fetch files in segments and verify them as they arrive: a file has its name only when it is right. "
-        "What was interrupted goes on with the same command. Exit code 0: all files are there; 3: some are not; "
+        description="Fetch files in segments and verify them as they arrive: a file has its name only when it is "
+        "right. What was interrupted goes on with the same command. Exit code 0: all files are there; 3: some are not; "
         "6: the disk is in trouble.",
     )
     command.add_arguments(parser)

@@ -1,7 +1,7 @@
 """Large files, fetched in segments and verified as they arrive: right or absent.
 
-`download` fetches one file, `Downloader` many. `Plan` says who fetches which bytes next, `judge` what an answer is worth,
-`Identity` whether it is still the same file, `Seams` whether neighbouring pieces fit together: these think only.
+`download` fetches one file, `Downloader` many. `Plan` says who fetches which bytes next, `judge` what an answer is
+worth, `Identity` whether it is still the same file, `Seams` whether neighbouring pieces fit together: these think only.
 """
 
 from importlib import import_module

@@ -231,7 +231,7 @@ class Attempt:
     async def _opened(
         self, answer: Answer, end: int | None, identity: Identity, *, is_part: bool, can_be_small: bool
     ) -> bool:
-        """Tell of the answer; for the first one of a file wait for the place of its bytes. Return whether it is small."""
+        """Tell of the answer; if it is the first of a file, wait for its place. Return whether it is small."""
         end_told = END_UNKNOWN if end is None else end
         head = Head(
             self.order.id,
@@ -258,31 +258,68 @@ class Attempt:
 
     async def _receive(self, answer: Answer, run: Landing, *, promised: int | None, is_small: bool) -> None:
         """Put the body where it belongs, and hold it against what its head promised."""
-        keep = is_small or self.order.is_held
-        fd = -1 if keep else self._open_file(self.order.file, self._path)
-        got = 0
-        while data := await answer.read():
-            got += len(data)
-            self._received += len(data)
-            slot = run.take(data)
-            if slot is not None and keep:
-                self._kept.append(bytes(slot.data))
-            elif slot is not None:
-                _write(fd, slot.data, slot.offset)
-                self._report(run)
-            if promised is not None and got > promised:
-                self._is_good = False
-                raise Trouble(Fault.EXCESS_BODY, f"more than the {promised} bytes that were promised")
-            if run.is_full and (promised is None or got < promised) and run.end != promised:
-                break  # the rest is not ours: cut, or a larger block than was asked for
-            await self._pay(answer, len(data))
+        if is_small or self.order.is_held:
+            await self._keep(answer, run, promised)
+        elif self._limiter.is_unlimited:
+            await self._pour(answer, run, promised)
         else:
-            if promised is not None and got < promised and not run.is_full:
-                raise Trouble(Fault.SHORT_BODY, f"{got} of {promised} bytes")
+            await self._trickle(answer, run, promised)
+        if promised is not None and self._received < promised and not run.is_full:
+            raise Trouble(Fault.SHORT_BODY, f"{self._received} of {promised} bytes")
         if self.order.is_held:
             await self._write_held(run)
         elif is_small:
             self._store(answer)
+
+    async def _keep(self, answer: Answer, run: Landing, promised: int | None) -> None:
+        while not self._is_enough(run, promised) and (data := await answer.read()):
+            self._count(len(data), promised)
+            slot = run.take(data)
+            if slot is not None:
+                self._kept.append(bytes(slot.data))
+            await self._pay(answer, len(data))
+
+    async def _trickle(self, answer: Answer, run: Landing, promised: int | None) -> None:
+        fd = self._open_file(self.order.file, self._path)
+        while not self._is_enough(run, promised) and (data := await answer.read()):
+            self._count(len(data), promised)
+            slot = run.take(data)
+            if slot is not None:
+                _write(fd, slot.data, slot.offset)
+                self._report(run)
+            await self._pay(answer, len(data))
+
+    async def _pour(self, answer: Answer, run: Landing, promised: int | None) -> None:
+        """Write in the moment in which bytes come: no task is woken for them."""
+        fd = self._open_file(self.order.file, self._path)
+        trouble: Exception | None = None
+
+        def sink(data: bytes) -> bool:
+            nonlocal trouble
+            try:
+                self._count(len(data), promised)
+                slot = run.take(data)
+                if slot is not None:
+                    _write(fd, slot.data, slot.offset)
+                    self._report(run)
+            except (OSError, Trouble) as error:
+                trouble = error
+                return False
+            return not self._is_enough(run, promised)
+
+        await answer.pour(sink)
+        if trouble is not None:
+            raise trouble
+
+    def _count(self, size: int, promised: int | None) -> None:
+        self._received += size
+        if promised is not None and self._received > promised:
+            self._is_good = False
+            raise Trouble(Fault.EXCESS_BODY, f"more than the {promised} bytes that were promised")
+
+    def _is_enough(self, run: Landing, promised: int | None) -> bool:
+        """Tell whether what is still to come is not ours: the order was cut, or the server sends larger blocks."""
+        return run.is_full and run.end != promised and (promised is None or self._received < promised)
 
     def _report(self, run: Landing) -> None:
         now = self._loop.time()

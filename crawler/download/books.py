@@ -1,4 +1,4 @@
-"""What is known of one file while it is fetched: its pieces, its claims, its counters; journal and hash are kept in step."""
+"""What is known of one file while it is fetched: pieces, claims, counters; journal and hash are kept in step."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crawler.download.digests import DigestError, parse_digest
-from crawler.download.terms import new_pool
+from crawler.download.start import loop_factory, new_pool
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Wanted
 from crawler.errors import ExitCode
 from crawler.fetch.options import FetchOptions
@@ -100,7 +100,7 @@ def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Wa
     try:
         pool.start()
         options = _reaching(options, wanted)
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_stoppable(_run(root, wanted, options, pool, say, tell, watcher()), tell))
     finally:
         pool.kill()
@@ -169,7 +169,7 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
 
 
 def _reaching(options: DownloadOptions, wanted: list[Wanted]) -> DownloadOptions:
-    """Let the hosts that the user named be reached, whatever their addresses are; where they redirect to, is not theirs.
+    """Let the hosts that the user named be reached, whatever their addresses are; not those that they redirect to.
 
     Exactly the addresses that these names have now.
     """

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self, cast
 
 from crawler.download.fault import Fault
-from crawler.download.terms import Terms, work
+from crawler.download.start import loop_factory, work
+from crawler.download.terms import Terms
 from crawler.download.wire import (
     END_UNKNOWN,
     BadFrame,
@@ -170,7 +171,7 @@ class Hand(asyncio.Protocol):
             self._transport.close()
 
     def begin(self, order: Fetch, tell: Tell) -> Running:
-        """Give the worker something to fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
+        """Let the worker fetch; `tell` gets all reports on it but the last, which `Running.wait` gives."""
         running = Running(order, self, tell)
         if self.is_gone:
             running.ended.set_result(
@@ -311,7 +312,7 @@ class Crew:
         while not self._is_closing:
             trouble: Exception
             try:
-                await run_async_in_worker(work, terms, pool=self._pool, loop_factory=_loop_factory())
+                await run_async_in_worker(work, terms, pool=self._pool, loop_factory=loop_factory())
                 trouble = WorkersError("a worker hung up")
             except (WorkerCrashed, OSError, TimeoutError) as exc:
                 trouble = exc
@@ -356,14 +357,6 @@ class Crew:
         self._strangers.discard(hand)
         with suppress(ValueError):
             self._hands.remove(hand)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # not on this platform
-        return None
-    return uvloop.new_event_loop
 
 
 def _private_folder() -> Path:

@@ -243,7 +243,7 @@ def _fallocate(fd: int, mode: int, offset: int, size: int) -> int:
 
 
 def _is_tmpfs(fd: int) -> bool:
-    """Tell whether a file lives in memory. `f_type` is the first word of `struct statfs` wherever glibc or musl runs."""
+    """Tell whether a file lives in memory. `f_type` is the first word of `struct statfs`, in glibc and in musl."""
     call = getattr(_libc(), "fstatfs", None)
     if call is None:
         return False

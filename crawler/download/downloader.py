@@ -25,7 +25,7 @@ from crawler.download.layout import ROOM, prepare, tidy
 from crawler.download.receipt import Receipt
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
-from crawler.download.terms import new_pool
+from crawler.download.start import new_pool
 from crawler.download.transfer import Transfer
 from crawler.download.values import DownloadOptions, FileResult, Gate, OnRedirect, ProgressSink, Wanted
 from crawler.download.yard import Yard
@@ -170,7 +170,7 @@ async def download(
     compared. The file is there only when the status is `verified` or `unverified`. Raises DigestError for a digest that
     is none, DownloadError and OSError when the folder of `path` cannot be used.
     """
-    target = Path(path).absolute()
+    target = Path(path).absolute()  # noqa: ASYNC240 - asks for the working directory, never for a disk
     chosen = replace(options or DownloadOptions(), segments=segments)
     wanted = Wanted(
         url, target.name, (digest if isinstance(digest, Digest) else parse_digest(digest),) if digest else ()

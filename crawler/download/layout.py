@@ -154,8 +154,8 @@ def prepare_target(places: Places, disk: Disk = DISK) -> None:
         folder = folder / name
         disk.make_durable_folder(folder)
         _check_folder(folder, disk)
-    above = disk.lstat(folder) if folder != places.root else None
-    if home is not None and above is not None and home.st_dev != above.st_dev:
+    above_target = os.stat(places.root) if folder == places.root else disk.lstat(folder)  # noqa: PTH116 - through links, if the root is one
+    if home is not None and above_target is not None and home.st_dev != above_target.st_dev:
         raise DownloadError(
             Fault.DISK, f"{folder} is on another file system than {places.parts}: no file can move there in one step"
         )

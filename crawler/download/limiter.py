@@ -22,6 +22,11 @@ class Limiter:
         self._rate = bytes_per_second
         self._paid = now + (owed / bytes_per_second if bytes_per_second else 0.0)
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nobody ever has to wait."""
+        return not self._rate
+
     def take(self, size: int, now: float) -> float:
         """Return the seconds to wait after having taken `size` bytes."""
         if not self._rate:

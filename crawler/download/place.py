@@ -36,12 +36,17 @@ class Place:
         self._url = url
         self._is_durable = is_durable
         self.journal: JournalFile | None = None
+        self.left: Left | None = None
+        """What an earlier run left, if nothing has the target's name."""
+        self.is_closed = False
         prepare(root)  # another process may have tidied it up
         prepare_target(self.places)
         self._lock = TargetLock(self.places)
         try:
             recover(self.places)
             self.standing: Standing = standing(self.places)
+            if not self.is_taken:
+                self.left = self._resume()
         except BaseException:
             self._lock.release()
             raise
@@ -60,7 +65,7 @@ class Place:
         """Return where a file may be written that needs no journal."""
         return self.places.part(new_token())
 
-    def resume(self) -> Left | None:
+    def _resume(self) -> Left | None:
         """Open what an earlier run left and read it again; None when there is nothing to go on with."""
         resumed = JournalFile.resume(self.places, url=self._url, durable=self._is_durable)
         if resumed.journal is None:
@@ -90,7 +95,10 @@ class Place:
             self.journal = None
 
     def close(self) -> None:
-        """Note what had landed, if it can be, and leave it for a resume; give the target back."""
+        """Note what had landed, if it can be, and leave it for a resume; give the target back. Done once."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         try:
             if self.journal is not None:
                 try:

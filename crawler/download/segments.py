@@ -78,7 +78,7 @@ class Segments:
             self._seams.landed(piece.first, piece.end, piece.lead, piece.tail)
 
     async def run(self, adopted: tuple[Order, Source] | None, lanes: int) -> None:
-        """Fetch all that is missing. Raises FileChanged, PartsRefused, GivenUp; what came until then is in the journal."""
+        """Fetch all that is missing. Raises FileChanged, PartsRefused, GivenUp; what came until then is noted."""
         tasks = [
             self._loop.create_task(self._lane(number, adopted if number == 0 else None)) for number in range(lanes)
         ]

@@ -102,7 +102,7 @@ class Transfer:
     async def _leave(self) -> None:
         """Give everything back; what landed is recorded first."""
         await self._books.close()
-        if self._place is not None:
+        if self._place is not None and not self._place.is_closed:
             await run_blocking(self._place.close)
 
     def _failed(self, fault: Fault, detail: str, final_url: str = "") -> FileResult:
@@ -135,7 +135,7 @@ class Transfer:
             there = await self._take(str(safe_relative(self._wanted.path)))
             if there is not None:
                 return there
-            return await self._fetched(await self._left())
+            return await self._fetched(self._left())
         return await self._fetched(None)
 
     async def _fetched(self, left: Left | None) -> FileResult:
@@ -216,10 +216,10 @@ class Transfer:
             return receipt.url == wanted.url
         return all(receipt.digests.get(digest.algorithm) == digest.value.hex() for digest in wanted.digests)
 
-    async def _left(self) -> Left | None:
+    def _left(self) -> Left | None:
         """Return what an earlier run left, if it may be gone on with: something must be able to prove it."""
         assert self._place is not None
-        left = await uninterrupted(run_blocking(self._place.resume))
+        left = self._place.left
         if left is None or left.journal.header.size is None or not left.pieces:
             return None
         identity = Identity(**left.journal.header.identity)  # type: ignore[arg-type]  # proved by the journal

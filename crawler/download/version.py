@@ -31,7 +31,7 @@ SHOW_SECONDS = 0.1
 
 
 class Version:
-    """The bytes of a file as it is now. Each method ends with all of them on disk, or raises; the hash may be behind."""
+    """The bytes of a file as it is now. Methods end with all of them on disk, or raise; the hash may be behind."""
 
     def __init__(self, books: Books, progress: ProgressSink | None) -> None:
         self._books = books
@@ -75,7 +75,7 @@ class Version:
         return books.size
 
     async def in_one(self, opened: Opened, journal: JournalFile, check: Callable[[int], None]) -> Ended:
-        """Fetch a file that comes in one answer; return how that ended. `check` may raise as soon as a size is known."""
+        """Fetch a file that comes in one answer; return how that ended. `check` may raise when the size is known."""
         books, running = self._books, opened.running
         self._follow(journal)
 

@@ -34,7 +34,7 @@ class Fetch(NamedTuple):
     pinned: tuple[Any, ...] | None
     """The `Identity` that the answer must have, as a tuple; None before there is one."""
     small: str = ""
-    """For the first request of a file: where to put it at once, in a new file, if one answer holds it and it is small."""
+    """For the first request of a file: the new file to put it in at once, if one answer holds it and it is small."""
     hashes: tuple[str, ...] = ()
     """What to compute of such a small file."""
     is_held: bool = False
@@ -108,7 +108,7 @@ class Hello(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Worker to parent: a request is answered. If it was the first of a file, its body waits for `Go`, unless it is small."""
+    """Worker to parent: a request is answered. If it is the first of a file, and not small, it waits for `Go`."""
 
     id: int
     status: int

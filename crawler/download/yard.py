@@ -1,4 +1,4 @@
-"""What all files of a downloader share: the root, the options, the workers, the gate, and the last steps of each file."""
+"""What all files of a downloader share: root, options, workers, gate, and the last steps of each file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Yard:
         self, place: Place, part: str, receipt: Receipt, expected: Mapping[str, str], stamp: Stamp | None, *,
         is_replacing: bool = False,
     ) -> None:  # fmt: skip
-        """Give a file its name. Raises DownloadError and OSError; then it has none."""
+        """Give a file its name, and the target back. Raises DownloadError and OSError; then it has none."""
         await run_blocking(self._finish, place, Path(part), receipt, expected, stamp, is_replacing)
 
     def _finish(
@@ -46,3 +46,4 @@ class Yard:
         finally:
             if journal is None:
                 DISK.close(fd)
+        place.close()

@@ -13,20 +13,21 @@ network or the server does wrong is raised as `Broken`, from the block too: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import HttpProcessingError
 
 from crawler.fetch.body import arrived, drain, framing_of
 from crawler.fetch.client import TIMED_OUT, Client
 from crawler.fetch.errors import NETWORK_ERRORS, outcome_of
-from crawler.fetch.guard import MAX_HEAD_BYTES
+from crawler.fetch.guard import MAX_HEAD_BYTES, PouringStopped
 from crawler.fetch.head import fields_of, length_of, redirect_target
 from crawler.fetch.options import FetchOptions
 from crawler.fetch.watch import Exchange, Phase
@@ -83,6 +84,28 @@ class Answer:
         if not data and self._exchange.guard is not None and self._exchange.guard.lost is not None:
             raise self._broken()
         return data
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Give what is left of the body to `sink`, piece by piece, in the moment in which it arrives. Raises Broken.
+
+        `sink` is called in the event loop, must not raise, and returns whether it wants more. For bodies of a known
+        length it costs a good deal less than `read`.
+        """
+        length = self._response.headers.get(hdrs.CONTENT_LENGTH, "")
+        guard, stream = self._exchange.guard, self._stream
+        if guard is not None and guard.stream is stream and self.framing == "length" and length.isdigit():
+            data = stream.read_nowait(-1) if stream.exception() is None else b""
+            left = int(length) - stream.total_bytes
+            if left > 0 and stream.exception() is None:
+                guard.pour(sink, left)
+            if data and not sink(data):
+                return
+        try:
+            while data := await self.read():
+                if not sink(data):
+                    return
+        except PouringStopped:
+            return
 
     def _broken(self) -> Broken:
         lost = self._exchange.guard.lost if self._exchange.guard is not None else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from crawler.download.terms import PRELOAD
 
+from crawler.download.terms import PRELOAD
 from pipelines.pool.pool import WorkerPool
 
 pytest_plugins = ["crawler.testing.pytest_plugin"]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from crawler.download.downloader import Downloader
 from crawler.download.values import Wanted
-
 from crawler.testing import FaultServer, serve, version
 from crawler.testing.cases import named
 from crawler.testing.oracle import judge

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from crawler.download.fault import Fault
 
+from crawler.download.fault import Fault
 from crawler.testing.cases import CASES, UNSCRIPTED, Case
 from tests.download.test_matrix import ELSEWHERE
 

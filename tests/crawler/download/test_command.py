@@ -20,6 +20,7 @@ from crawler.testing.messages import Reply
 
 MIB = 1 << 20
 PATH = "/data.bin"
+ROOT = str(Path(__file__).parents[3])
 
 
 @pytest.fixture
@@ -31,14 +32,14 @@ def server() -> Iterator[FaultServer]:
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "crawler", "download", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": os.getcwd()},
+        cwd=cwd, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": ROOT},
     )  # fmt: skip
 
 
 def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "crawler", "download", *arguments],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()},
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT},
     )  # fmt: skip
 
 
@@ -82,7 +83,8 @@ def test_a_list_tells_which_files_are_there_and_which_are_not(server: FaultServe
         server.mount(path, lambda request, file=file: serve(request, file))
     server.mount("/gone", lambda request: Reply(404))
     lines = [
-        f"{server.url(path)}\n  checksum=sha-256={digest(file.body)}\n  out=sub{path}.bin" for path, file in files.items()
+        f"{server.url(path)}\n  checksum=sha-256={digest(file.body)}\n  out=sub{path}.bin"
+        for path, file in files.items()
     ]
     (tmp_path / "list").write_text("\n".join([*lines, server.url("/gone")]) + "\n")
     done = command("-i", "list", "-d", "out", cwd=tmp_path)

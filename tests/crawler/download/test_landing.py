@@ -1,4 +1,4 @@
-"""Bytes of an answer go to their place and nowhere else, however the network cuts them, and while the end comes closer."""
+"""Bytes of an answer go to their place and nowhere else, however they are cut, and while the end comes closer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What parent and workers say survives the way, in whatever portions the socket gives it; a stranger is not understood."""
+"""What parent and workers say survives the way, in whatever portions it comes; a stranger is not understood."""
 
 from __future__ import annotations
 
@@ -7,8 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.download.wire import (
-    MAX_FRAME, BadFrame, Cut, Ended, Fetch, Follow, Forget, Go, Hashed, Head, Held, Hello, Inbox, Landed, Progress, Rate,
-    Stop, Upto, WasCut, Write, encode,
+    MAX_FRAME,
+    BadFrame,
+    Cut,
+    Ended,
+    Fetch,
+    Follow,
+    Forget,
+    Go,
+    Hashed,
+    Head,
+    Held,
+    Hello,
+    Inbox,
+    Landed,
+    Progress,
+    Rate,
+    Stop,
+    Upto,
+    WasCut,
+    Write,
+    encode,
 )  # fmt: skip
 
 MESSAGES = [
