@@ -19,9 +19,8 @@ def test_pauses_double_up_to_a_limit_and_end() -> None:
     pauses = []
     for _ in range(3):
         fail(source, Fault.TIMEOUT)
-        pauses.append(source.not_before)
-    assert pauses == [1.0, 2.0, 4.0]
-    assert source.dead is None
+        pauses.append((source.not_before, source.dead))
+    assert pauses == [(1.0, None), (2.0, None), (4.0, None)]
     fail(source, Fault.TIMEOUT)
     assert source.dead is Fault.RETRIES_EXHAUSTED
     assert "timeout: why" in source.detail

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -177,12 +178,16 @@ async def test_a_file_that_is_too_large_or_of_another_size_is_refused_by_its_hea
     assert limited.fetched_bytes == other.fetched_bytes == 0
 
 
+def _late(request: Request, file: ServedFile) -> Reply:
+    return replace(serve(request, file), delay=0.01)
+
+
 async def test_many_files_come_as_they_finish_and_keep_to_the_limit_of_a_host(
     server: FaultServer, tmp_path: Path, pool: WorkerPool
 ) -> None:
     files = {f"/{number}": version("A", 1000 * number + number % 3 * MIB) for number in range(60)}
     for path, file in files.items():
-        server.mount(path, lambda request, file=file: replace(serve(request, file), delay=0.01))
+        server.mount(path, partial(_late, file=file))
     wanted = [Wanted(server.url(path), path[1:] + ".bin", (sha256(file),)) for path, file in files.items()]
     async with Downloader(tmp_path / "out", options(per_host=3), pool=pool) as downloader:
         results = [result async for result in downloader.fetch_all(iter(wanted))]
