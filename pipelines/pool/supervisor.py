@@ -384,8 +384,8 @@ class Supervisor:
             lost = self._crew.abandon()
             self._crew.workers.clear()
             self._board.close()
-        self._scribe.close()
-        self._relay.report()
         for task in lost:
             task.fail(PoolBroken("the supervisor of the pool failed"), Status.CANCELLED, "the pool broke")
+        self._scribe.close()
+        self._relay.report()
         self.closed.set_result(self._lost)

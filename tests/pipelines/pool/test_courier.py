@@ -12,6 +12,7 @@ from pathlib import Path
 import pool_tasks as tasks
 import pytest
 
+from pipelines.errors import TaskTimeout
 from pipelines.pool.channel import Channel
 from pipelines.pool.frames import Chunk, Kind
 from pipelines.pool.limits import Limits
@@ -74,6 +75,30 @@ def test_nobody_overtakes_what_is_being_sent(monkeypatch: pytest.MonkeyPatch, ev
             held.let_go()
             assert [future.result(10) for future in others] == [0, 1, 2, 3]
         eventually(lambda: pool.stats().ok == 5)
+
+
+def test_a_deadline_is_kept_that_begins_in_the_hands_of_a_sender(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """The worker was through before its sender came back: the next task begins there, while the supervisor sleeps."""
+    send, came_back, gate = Channel.send, threading.Event(), threading.Event()
+
+    def late(*args: object) -> bool:
+        result = send(*args)  # type: ignore[arg-type]  # as it was called
+        if not came_back.is_set():
+            came_back.set()
+            assert gate.wait(10)
+        return result
+
+    with WorkerPool(1, spare=False) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        monkeypatch.setattr(Channel, "send", late)
+        with sending(pool, tasks.same, "first"):
+            assert came_back.wait(5)
+            eventually(lambda: pool.stats().ok == 1)
+            hopeless = pool.submit(tasks.catastrophic, deadline=0.2)
+            gate.set()
+            assert isinstance(hopeless.exception(5), TaskTimeout)
 
 
 def test_a_worker_that_dies_while_it_is_sent_a_task_loses_none(
