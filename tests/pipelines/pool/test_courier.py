@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pool_tasks as tasks
 import pytest
 
-from pipelines.errors import TaskTimeout
+from pipelines.errors import TaskTimeout, WorkerCrashed
 from pipelines.pool.channel import Channel
 from pipelines.pool.frames import Chunk, Kind
 from pipelines.pool.limits import Limits
@@ -168,3 +169,40 @@ def test_many_threads_send_at_once(pool: WorkerPool) -> None:
     assert results == {
         start: [(start + number, b"x" * 50_000) for number in range(100)] for start in range(0, 800, 100)
     }
+
+
+@pytest.mark.parametrize("recycle_after", [None, 15])
+def test_whatever_becomes_of_the_workers_every_thread_gets_its_answers(recycle_after: int | None) -> None:
+    """Values, crashes, deadlines and stops at random, from many threads, in workers that are renewed."""
+    with WorkerPool(3, recycle_after=recycle_after) as pool:
+        wrong: list[object] = []
+
+        def work(thread: int) -> None:
+            random = Random(thread)
+            for number in range(80):
+                match random.choices(["value", "crash", "late", "stop"], [90, 2, 3, 5])[0]:
+                    case "crash":
+                        answer: object = type(pool.submit(tasks.leave, 3).exception(30))
+                        expected: object = WorkerCrashed
+                    case "late":
+                        answer = type(pool.submit(tasks.pid_after, 30.0, deadline=0.05).exception(30))
+                        expected = TaskTimeout
+                    case "stop":
+                        future = pool.submit(tasks.pid_after, 30.0)
+                        future.stop()
+                        answer, expected = future.cancelled(), True
+                    case _:
+                        expected = (thread, number, b"x" * random.choice([10, 100_000, 400_000]))
+                        answer = pool.submit(tasks.same, expected).result(30)
+                if answer != expected:
+                    wrong.append(answer)
+            wrong.append(None)  # it came to its end
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(60)
+        assert wrong == [None] * 5
+        stats = pool.stats()
+        assert (stats.queued, stats.busy) == (0, 0)
