@@ -224,6 +224,7 @@ class Supervisor:
             if worker.is_leaving:
                 self._dismiss_if_free(worker)
         self._breaker.finished()
+        self._courier.deliver()  # before the user's callbacks: what was assigned has its deadline running
         task.settle(frame)
 
     def _dismiss_if_free(self, worker: Worker) -> None:
@@ -249,6 +250,7 @@ class Supervisor:
             starts = self._staff.arrange(monotonic(), may_start=self._may_start())
             for worker in self._crew.workers:
                 self._dismiss_if_free(worker)
+        self._courier.deliver()
         for is_spare in starts:
             if is_spare and self._closing.has_begun:
                 continue
@@ -284,6 +286,7 @@ class Supervisor:
         self._board.disconnect(worker)
         with self._lock:
             victim = self._crew.bury(worker)
+        self._courier.deliver()
         words = process.output.last_words()
         worker.channel.shut()
         process.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,14 @@ import pool_tasks as tasks
 import pytest
 
 from pipelines.errors import TaskTimeout, WorkerCrashed
+from pipelines.pool import supervisor
 from pipelines.pool.channel import Channel
 from pipelines.pool.frames import Chunk, Kind
 from pipelines.pool.limits import Limits
+from pipelines.pool.plan import Plan
 from pipelines.pool.pool import WorkerPool
+from pipelines.pool.process import Process
+from pipelines.pool.relay import Relay
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -102,6 +107,33 @@ def test_a_deadline_is_kept_that_begins_in_the_hands_of_a_sender(
             assert isinstance(hopeless.exception(5), TaskTimeout)
 
 
+def test_a_spare_has_its_task_before_its_successor_is_started(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """A start takes its time, and the deadline of what was assigned is running."""
+
+    class Slow(Process):
+        def __init__(self, plan: Plan, relay: Relay) -> None:
+            time.sleep(0.6)
+            super().__init__(plan, relay)
+
+    with WorkerPool(1) as pool:
+        eventually(lambda: any(worker.is_spare and worker.is_ready for worker in pool.supervisor()._crew.workers))
+        monkeypatch.setattr(supervisor, "Process", Slow)
+        guilty = pool.submit(tasks.leave, 3)
+        assert pool.submit(tasks.same, 1, deadline=0.4).result(10) == 1
+        assert isinstance(guilty.exception(10), WorkerCrashed)
+
+
+def test_a_task_is_sent_before_the_callbacks_of_the_last_one(pool: WorkerPool, eventually: Eventually) -> None:
+    eventually(lambda: pool.stats().ready == 2)
+    first = [pool.submit(tasks.pid_after, 0.1) for _ in range(2)]
+    for future in first:
+        future.add_done_callback(lambda _: time.sleep(0.4))
+    others = [pool.submit(tasks.same, number, deadline=0.6) for number in range(6)]
+    assert [future.result(10) for future in others] == list(range(6))
+
+
 def test_a_worker_that_dies_while_it_is_sent_a_task_loses_none(
     monkeypatch: pytest.MonkeyPatch, eventually: Eventually, tmp_path: Path
 ) -> None:
@@ -124,9 +156,9 @@ def test_a_task_can_be_stopped_while_it_is_sent(monkeypatch: pytest.MonkeyPatch,
     with WorkerPool(1) as pool:
         eventually(lambda: pool.stats().ready == 1)
         held = Held(monkeypatch)
-        supervisor = pool.supervisor()
-        task = supervisor.task(tasks.pid_after, (30.0,), {}, Limits())
-        thread = threading.Thread(target=supervisor.submit, args=(task,))
+        boss = pool.supervisor()
+        task = boss.task(tasks.pid_after, (30.0,), {}, Limits())
+        thread = threading.Thread(target=boss.submit, args=(task,))
         thread.start()
         assert held.is_held.wait(5)
         task.future.stop()
