@@ -43,11 +43,13 @@ class Courier:
             has_left = worker.channel.send(Kind.OFFER, task.ident, task.chunks, task.size, task.buffers)
         except OSError:
             is_gone = True  # it died; what it was sent is put back when it is buried
+        crew = self._crew
         with self._lock:
+            check = crew.next_check
             if is_gone:
-                self._crew.retire(worker)
-            self._crew.sent(worker, has_left=has_left)
-            if self._crew.congested:
+                crew.retire(worker)
+            crew.sent(worker, has_left=has_left)  # may begin the next task, whose deadline the supervisor has to watch
+            if crew.congested or crew.next_check < check:
                 self._board.ring()
 
     # From here on: the supervisor's thread.

@@ -229,6 +229,7 @@ class Supervisor:
             if worker.is_leaving:
                 self._dismiss_if_free(worker)
         self._breaker.finished()
+        self._courier.deliver()  # before the user's callbacks: what was assigned has its deadline running
         task.settle(frame)
 
     def _dismiss_if_free(self, worker: Worker) -> None:
@@ -254,6 +255,7 @@ class Supervisor:
             starts = self._staff.arrange(monotonic(), may_start=self._may_start())
             for worker in self._crew.workers:
                 self._dismiss_if_free(worker)
+        self._courier.deliver()
         for is_spare in starts:
             if is_spare and self._closing.has_begun:
                 continue
@@ -289,6 +291,7 @@ class Supervisor:
         self._board.disconnect(worker)
         with self._lock:
             victim = self._crew.bury(worker)
+        self._courier.deliver()
         words = process.output.last_words()
         worker.channel.shut()
         process.close()
@@ -381,8 +384,8 @@ class Supervisor:
             self._crew.workers.clear()
             self._nursery.close()  # before the board, which waits for its end
             self._board.close()
-        self._scribe.close()
-        self._relay.report()
         for task in lost:
             task.fail(PoolBroken("the supervisor of the pool failed"), Status.CANCELLED, "the pool broke")
+        self._scribe.close()
+        self._relay.report()
         self.closed.set_result(self._lost)

@@ -51,6 +51,7 @@ def test_deaths_of_workers_cost_the_guilty_pages_only(numbered_site: Site, tmp_p
         {
             "job": {"max_failed_ratio": 1.0},
             "parse": {"stages": ["tests.crash.deadly_stage:deadly"]},
+            # Longer than an innocent page takes where many others want the same cores.
             "cpu": {"page_timeout": "2s", "workers": 3, "worker_memory": "150MiB"},
         },
     )  # fmt: skip

@@ -339,7 +339,9 @@ async def test_a_snapshot_shows_the_files_under_way(
     async with asyncio.timeout(20), Crawl(config) as crawling:
         running = asyncio.create_task(crawling.run())
         await downloads.started.wait()
-        while (snapshot := crawling.snapshot()) is None or snapshot.files_waiting < 7:  # noqa: ASYNC110  # no event for it
+        while (  # noqa: ASYNC110  # no event for it
+            (snapshot := crawling.snapshot()) is None or snapshot.files_waiting < 7 or len(snapshot.files_under_way) < 2
+        ):
             await asyncio.sleep(0.01)
         assert len(snapshot.files_under_way) == 2
         assert snapshot.files_under_way[0].written == 40

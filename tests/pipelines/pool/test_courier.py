@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pool_tasks as tasks
 import pytest
 
+from pipelines.errors import TaskTimeout, WorkerCrashed
+from pipelines.pool import supervisor
 from pipelines.pool.channel import Channel
 from pipelines.pool.frames import Chunk, Kind
 from pipelines.pool.limits import Limits
+from pipelines.pool.plan import Plan
 from pipelines.pool.pool import WorkerPool
+from pipelines.pool.process import Process
+from pipelines.pool.relay import Relay
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -76,6 +83,57 @@ def test_nobody_overtakes_what_is_being_sent(monkeypatch: pytest.MonkeyPatch, ev
         eventually(lambda: pool.stats().ok == 5)
 
 
+def test_a_deadline_is_kept_that_begins_in_the_hands_of_a_sender(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """The worker was through before its sender came back: the next task begins there, while the supervisor sleeps."""
+    send, came_back, gate = Channel.send, threading.Event(), threading.Event()
+
+    def late(*args: object) -> bool:
+        result = send(*args)  # type: ignore[arg-type]  # as it was called
+        if not came_back.is_set():
+            came_back.set()
+            assert gate.wait(10)
+        return result
+
+    with WorkerPool(1, spare=False) as pool:
+        eventually(lambda: pool.stats().ready == 1)
+        monkeypatch.setattr(Channel, "send", late)
+        with sending(pool, tasks.same, "first"):
+            assert came_back.wait(5)
+            eventually(lambda: pool.stats().ok == 1)
+            hopeless = pool.submit(tasks.catastrophic, deadline=0.2)
+            gate.set()
+            assert isinstance(hopeless.exception(5), TaskTimeout)
+
+
+def test_a_spare_has_its_task_before_its_successor_is_started(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """A start takes its time, and the deadline of what was assigned is running."""
+
+    class Slow(Process):
+        def __init__(self, plan: Plan, relay: Relay) -> None:
+            time.sleep(0.6)
+            super().__init__(plan, relay)
+
+    with WorkerPool(1) as pool:
+        eventually(lambda: any(worker.is_spare and worker.is_ready for worker in pool.supervisor()._crew.workers))
+        monkeypatch.setattr(supervisor, "Process", Slow)
+        guilty = pool.submit(tasks.leave, 3)
+        assert pool.submit(tasks.same, 1, deadline=0.4).result(10) == 1
+        assert isinstance(guilty.exception(10), WorkerCrashed)
+
+
+def test_a_task_is_sent_before_the_callbacks_of_the_last_one(pool: WorkerPool, eventually: Eventually) -> None:
+    eventually(lambda: pool.stats().ready == 2)
+    first = [pool.submit(tasks.pid_after, 0.1) for _ in range(2)]
+    for future in first:
+        future.add_done_callback(lambda _: time.sleep(0.4))
+    others = [pool.submit(tasks.same, number, deadline=0.6) for number in range(6)]
+    assert [future.result(10) for future in others] == list(range(6))
+
+
 def test_a_worker_that_dies_while_it_is_sent_a_task_loses_none(
     monkeypatch: pytest.MonkeyPatch, eventually: Eventually, tmp_path: Path
 ) -> None:
@@ -98,9 +156,9 @@ def test_a_task_can_be_stopped_while_it_is_sent(monkeypatch: pytest.MonkeyPatch,
     with WorkerPool(1) as pool:
         eventually(lambda: pool.stats().ready == 1)
         held = Held(monkeypatch)
-        supervisor = pool.supervisor()
-        task = supervisor.task(tasks.pid_after, (30.0,), {}, Limits())
-        thread = threading.Thread(target=supervisor.submit, args=(task,))
+        boss = pool.supervisor()
+        task = boss.task(tasks.pid_after, (30.0,), {}, Limits())
+        thread = threading.Thread(target=boss.submit, args=(task,))
         thread.start()
         assert held.is_held.wait(5)
         task.future.stop()
@@ -143,3 +201,40 @@ def test_many_threads_send_at_once(pool: WorkerPool) -> None:
     assert results == {
         start: [(start + number, b"x" * 50_000) for number in range(100)] for start in range(0, 800, 100)
     }
+
+
+@pytest.mark.parametrize("recycle_after", [None, 15])
+def test_whatever_becomes_of_the_workers_every_thread_gets_its_answers(recycle_after: int | None) -> None:
+    """Values, crashes, deadlines and stops at random, from many threads, in workers that are renewed."""
+    with WorkerPool(3, recycle_after=recycle_after) as pool:
+        wrong: list[object] = []
+
+        def work(thread: int) -> None:
+            random = Random(thread)
+            for number in range(80):
+                match random.choices(["value", "crash", "late", "stop"], [90, 2, 3, 5])[0]:
+                    case "crash":
+                        answer: object = type(pool.submit(tasks.leave, 3).exception(30))
+                        expected: object = WorkerCrashed
+                    case "late":
+                        answer = type(pool.submit(tasks.pid_after, 30.0, deadline=0.05).exception(30))
+                        expected = TaskTimeout
+                    case "stop":
+                        future = pool.submit(tasks.pid_after, 30.0)
+                        future.stop()
+                        answer, expected = future.cancelled(), True
+                    case _:
+                        expected = (thread, number, b"x" * random.choice([10, 100_000, 400_000]))
+                        answer = pool.submit(tasks.same, expected).result(30)
+                if answer != expected:
+                    wrong.append(answer)
+            wrong.append(None)  # it came to its end
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(60)
+        assert wrong == [None] * 5
+        stats = pool.stats()
+        assert (stats.queued, stats.busy) == (0, 0)
