@@ -42,7 +42,7 @@ coverage: $(INSTALLED)
 
 # A thousand kills of a crawl at random instants; CI runs thirty. Takes about an hour.
 torture: $(INSTALLED)
-	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kills or deaths"
+	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kill or deaths"
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py

@@ -1,0 +1,135 @@
+"""Kill `crawl download` at random instants: the same command ends with every file right, and fetches nothing twice.
+
+`CRAWLMILL_KILLS` says how many kills (20; `make torture` 200), `CRAWLMILL_SEED` repeats the instants of a run. What a
+journal proved at the instant of a kill must not cross the wire again, but for the few bytes that are compared.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from crawler.download.journal import read
+from crawler.download.seams import OVERLAP
+from crawler.download.spans import Spans
+from crawler.testing.bodies import digest
+from crawler.testing.faultserver import FaultServer
+from crawler.testing.files import ServedFile, serve, version
+from crawler.testing.messages import Exchange, Reply, Request
+
+KILLS = min(int(os.environ.get("CRAWLMILL_KILLS", "20")), 200)
+SEED = int(os.environ.get("CRAWLMILL_SEED", time.time_ns() % 1_000_000))
+MIB = 1 << 20
+SIZES = (0, 1, 300_000, MIB, 3 * MIB + 17, 9 * MIB, 14 * MIB + 1, 40 * MIB)
+RATE = 6.0 * MIB  # bytes a second and connection: a run takes about two seconds
+HEDGES = 256 << 10
+"""At the end of a file a rest below this may be fetched twice, to win a race."""
+
+
+def slowly(request: Request, file: ServedFile) -> Reply:
+    """Serve honestly, at a rate that leaves time to be killed."""
+    return replace(serve(request, file), rate=RATE)
+
+
+def manifest(server: FaultServer, folder: Path) -> Path:
+    """Serve the files and list them with their digests."""
+    lines = []
+    for number, size in enumerate(SIZES):
+        file = version(f"file {number}", size)
+        path = f"/f{number}.bin"
+        server.mount(path, partial(slowly, file=file))
+        lines.append(f"{digest(file.body)}  f{number}.bin")
+    (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
+    return folder / "SHA256SUMS"
+
+
+def start(server: FaultServer, folder: Path) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own."""
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "crawler", "download", "--plain", "-i", str(folder / "SHA256SUMS"),
+            "--base", server.url("/"), "-d", str(folder / "out"), "--segments", "3", "--per-host", "6", "--files", "3",
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def proved(root: Path) -> dict[str, Spans]:
+    """Return what is on disk for good: by the path of each file, what its journal proves, or all of it."""
+    known: dict[str, Spans] = {}
+    for path in (root / ".crawlmill").rglob("*.journal"):
+        journal = read(path.read_bytes())
+        if journal.header is not None:
+            known["/" + journal.header.path] = Spans((piece.first, piece.end) for piece in journal.pieces)
+    for number, size in enumerate(SIZES):
+        if (root / f"f{number}.bin").exists():
+            known[f"/f{number}.bin"] = Spans([(0, size)] if size else [])
+    return known
+
+
+def again(exchange: Exchange, known: Spans) -> int:
+    """Return how many bytes of an exchange were known to be good before it."""
+    first = exchange.request.first
+    return known.count(first, first + exchange.sent)
+
+
+def test_kills_cost_time_and_nothing_else(tmp_path: Path) -> None:
+    print(f"CRAWLMILL_SEED={SEED} CRAWLMILL_KILLS={KILLS}")
+    chance = random.Random(SEED)
+    kills = rounds = kept = 0
+    with FaultServer() as server:
+        while kills < KILLS:
+            folder = tmp_path / f"round{rounds}"
+            folder.mkdir()
+            manifest(server, folder)
+            more, known = one_round(server, folder, chance)
+            kills, kept, rounds = kills + more, kept + known, rounds + 1
+    print(f"{kills} kills in {rounds} downloads of {len(SIZES)} files; {kept / MIB:.0f} MiB were there after kills")
+    assert kept > 10 * MIB * rounds, "else nothing was proven"
+
+
+def one_round(server: FaultServer, folder: Path, chance: random.Random) -> tuple[int, int]:
+    """Download all files, killed again and again; return how often, and how many bytes were there after each."""
+    kills = kept = 0
+    known: dict[str, Spans] = {}
+    while True:
+        server.forget()
+        process = start(server, folder)
+        try:
+            output, _ = process.communicate(timeout=chance.uniform(0.1, 1.2) if kills < 12 else 60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            kills += 1
+        wasted: dict[str, int] = {}
+        requests: dict[str, int] = {}
+        for exchange in list(server.exchanges):
+            path = exchange.request.path
+            wasted[path] = wasted.get(path, 0) + again(exchange, known.get(path, Spans()))
+            requests[path] = requests.get(path, 0) + 1
+        for path, count in wasted.items():
+            assert count <= requests[path] * OVERLAP + HEDGES, f"{path}: {count} bytes were fetched though known"
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, output
+        known = proved(folder / "out")
+        kept += sum(spans.total for spans in known.values())
+    check(folder / "out")
+    return kills, kept
+
+
+def check(root: Path) -> None:
+    """Assert that every file is right and nothing else is there."""
+    for number, size in enumerate(SIZES):
+        body = version(f"file {number}", size).body
+        assert (root / f"f{number}.bin").read_bytes() == body.read(0, size)
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    strays = {name for name in names if not name.startswith((".crawlmill/receipts/", ".crawlmill/locks/"))}
+    assert strays == {f"f{number}.bin" for number in range(len(SIZES))}
