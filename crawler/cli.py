@@ -361,9 +361,11 @@ def _download(arguments: list[str]) -> int:
     command.add_arguments(parser)
     options = parser.parse_args(arguments)
     _settle_memory()
-    return command.main(
-        options, lambda line: _say(printable(line)), lambda line: _err().line(printable(line)), lambda: None
-    )
+    from crawler.progress.downloads import Shown
+
+    say = (lambda line: None) if options.quiet else (lambda line: _say(printable(line)))
+    with Shown(_err(), os.environ, plain=options.plain, quiet=options.quiet) as shown:
+        return command.main(options, say, lambda line: _err().line(printable(line)), shown.watch)
 
 
 def _verify(arguments: list[str]) -> int:

@@ -95,7 +95,7 @@ class Books:
         self.journal = None
         self.frontier = self.hashed = self.resumed_bytes = 0
         for source in self.sources.all:
-            source.pinned = None
+            source.begin_again()
 
     async def close(self) -> None:
         """End the hash, let the workers close the file, wait for the sync; what lies in no journal is removed."""

@@ -110,8 +110,8 @@ class Hand(asyncio.Protocol):
 
     @property
     def load(self) -> int:
-        """How much it has to do; a hash is as much as a few connections."""
-        return len(self.running) + 4 * len(self.hashing)
+        """How much it has to do; a hash is as much as two connections."""
+        return len(self.running) + 2 * len(self.hashing)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class

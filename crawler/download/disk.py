@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -227,6 +228,7 @@ def fault_of(error: OSError) -> Fault:
     return Fault.EXISTS if error.errno == errno.EEXIST else Fault.DISK
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 

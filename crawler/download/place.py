@@ -39,9 +39,12 @@ class Place:
         self.left: Left | None = None
         """What an earlier run left, if nothing has the target's name."""
         self.is_closed = False
-        prepare(root)  # another process may have tidied it up
         prepare_target(self.places)
-        self._lock = TargetLock(self.places)
+        try:
+            self._lock = TargetLock(self.places)
+        except FileNotFoundError:  # another process had nothing to keep, and tidied up
+            prepare(root)
+            self._lock = TargetLock(self.places)
         try:
             recover(self.places)
             self.standing: Standing = standing(self.places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ class Receipt:
 
 def encode(receipt: Receipt) -> bytes:
     """Return a receipt as JSON."""
-    found = {"format": FORMAT, "version": VERSION, **asdict(receipt)}
+    values = {each.name: getattr(receipt, each.name) for each in fields(receipt)}
+    found: dict[str, Any] = {"format": FORMAT, "version": VERSION, **values}
     pieces = found.pop("pieces")
     head = json.dumps(found, indent=1, ensure_ascii=False)
     rows = ",\n".join("  " + json.dumps(list(piece), separators=(",", ":")) for piece in pieces)

@@ -81,6 +81,11 @@ class Source:
         self.has_given = True
         self.failures = self.renewals = self.hops = 0
 
+    def begin_again(self) -> None:
+        """Forget where this led and what was found there; not what went wrong."""
+        self.pinned = None
+        self.at, self.hops = self.url, 0
+
     def redirected(self, asked: str, target: str) -> None:
         """Follow a redirect from where was `asked`. Raises GivenUp: too many, or from https to http (RFC 9110 15.4).
 

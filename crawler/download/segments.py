@@ -146,7 +146,7 @@ class Segments:
 
     async def _begin(self, order: Order, source: Source, url: str, *, is_held: bool = False) -> bool:
         """Give an order, as it is now, to a worker; False when it is void by now."""
-        hand = await self._books.crew.hand(self._hands)
+        hand = await self._hand()
         now = self._plan.order(order.id)  # it may have been cut, or rescued, while it waited
         if now is None or now.first >= now.end:
             return False
@@ -159,6 +159,15 @@ class Segments:
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
         books.segments = max(books.segments, len(self._running))
         return True
+
+    async def _hand(self) -> Hand:
+        """Return one of this file's workers. They may come late, when the file has begun, and die."""
+        crew, most = self._books.crew, self._books.options.processes_per_file
+        there = [hand for hand in self._hands if not hand.is_gone]
+        if len(there) < most:
+            others = sorted((hand for hand in crew.hands if hand not in there), key=lambda hand: hand.load)
+            self._hands = (*there, *others[: most - len(there)])
+        return await crew.hand(self._hands)
 
     async def _perform(self, order: Order, source: Source) -> None:
         """Wait for the end of an order and tell everybody what it came to."""

@@ -27,7 +27,7 @@ from crawler.download.segments import FileChanged, PartsRefused
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
 from crawler.download.wire import Go
-from crawler.download.yard import Yard
+from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
 MAX_CHANGES = 3
@@ -195,7 +195,7 @@ class Transfer:
         def take() -> None:
             self._place = Place(self._yard.root, path, self._wanted.url, is_durable=self._options.is_durable)
 
-        await uninterrupted(run_blocking(take))
+        await uninterrupted(self._yard.take(take))
         assert self._place is not None
         self._books.path = path
         receipt = self._place.receipt
@@ -371,7 +371,7 @@ class Transfer:
         receipt = receipt_of(self._wanted, place.places.path, size, digests, books, claim, self._seconds)
         expected = {} if claim is None else {claim.digest.algorithm: claim.digest.value.hex()}
         await uninterrupted(
-            self._yard.finish(place, books.part, receipt, expected, stamp, is_replacing=self._is_replacing)
+            self._yard.finish(Finishing(place, books.part, receipt, expected, stamp, self._is_replacing))
         )
         books.part = ""
         return result_of(
