@@ -21,6 +21,8 @@ from crawler.config import loads
 from crawler.demo import command as demo_command
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
+from crawler.download import command as download_command
+from crawler.download import verify_command
 from crawler.download.digests import parse_digest
 from crawler.download.discover import Claim, Trust
 from crawler.download.fault import Fault
@@ -44,6 +46,11 @@ PAGES = [
 ]
 README = PAGES[0].read_text("utf-8")
 RECORDS = (ROOT / "docs" / "records.md").read_text("utf-8")
+OPTIONS_ONLY = {  # serve until they are told to stop, or fetch what is not there
+    "demo": demo_command.add_arguments,
+    "download": download_command.add_arguments,
+    "verify": verify_command.add_arguments,
+}
 OUTSIDE = ("https://", "http://", "mailto:")
 
 
@@ -211,9 +218,9 @@ def crawl_lines() -> list[Any]:
 
 @pytest.mark.parametrize("words", crawl_lines())
 def test_commands_are_understood(words: list[str], site: DemoServer, tmp_path: Path) -> None:
-    if words[1:2] == ["demo"]:  # serves until it is told to stop: its options only
+    if words[1] in OPTIONS_ONLY:
         parser = ArgumentParser(exit_on_error=False)
-        demo_command.add_arguments(parser)
+        OPTIONS_ONLY[words[1]](parser)
         parser.parse_args(words[2:])
         return
     write_config(tmp_path, site.url)
@@ -413,7 +420,7 @@ def test_tables_of_the_state_file_are_documented() -> None:
 
 
 def test_what_waits_for_a_measurement_has_its_place() -> None:
-    for figures in ("speed", "scale", "lag", "faults"):
+    for figures in ("speed", "scale", "lag", "faults", "downloads"):
         assert f"<!-- figures: {figures} -->" in README
 
 
