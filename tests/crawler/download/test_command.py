@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_file_is_there_and_verified(server: FaultServer, tmp_path: Path) -> No
 def test_a_list_tells_which_files_are_there_and_which_are_not(server: FaultServer, tmp_path: Path) -> None:
     files = {f"/f{number}": version("A", 1000 * number) for number in range(5)}
     for path, file in files.items():
-        server.mount(path, lambda request, file=file: serve(request, file))
+        server.mount(path, partial(serve, file=file))
     server.mount("/gone", lambda request: Reply(404))
     lines = [
         f"{server.url(path)}\n  checksum=sha-256={digest(file.body)}\n  out=sub{path}.bin"

@@ -21,7 +21,7 @@ def test_pauses_double_up_to_a_limit_and_end() -> None:
         fail(source, Fault.TIMEOUT)
         pauses.append(source.not_before)
     assert pauses == [1.0, 2.0, 4.0]
-    assert source.dead is None
+    assert not source.dead
     fail(source, Fault.TIMEOUT)
     assert source.dead is Fault.RETRIES_EXHAUSTED
     assert "timeout: why" in source.detail

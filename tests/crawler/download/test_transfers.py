@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,12 @@ def sha256(file: ServedFile) -> Digest:
     return Digest("sha256", bytes.fromhex(digest(file.body)))
 
 
-def slowly(file: ServedFile, rate: float) -> object:
+def slowly(file: ServedFile, rate: float) -> Callable[[Request], Reply]:
     return lambda request: replace(serve(request, file), rate=rate)
+
+
+def late(request: Request, file: ServedFile) -> Reply:
+    return replace(serve(request, file), delay=0.01)
 
 
 def leftovers(root: Path) -> list[str]:
@@ -86,7 +91,7 @@ async def test_a_large_file_is_fetched_by_several_connections_at_once(
     server: FaultServer, downloader: Downloader
 ) -> None:
     file = version("A", 24 * MIB)
-    server.mount(PATH, slowly(file, 8 * MIB))  # type: ignore[arg-type]  # a responder
+    server.mount(PATH, slowly(file, 8 * MIB))
     result = await downloader.fetch(Wanted(server.url(PATH), "x", (sha256(file),)))
     assert result.status == "verified"
     assert result.segments == server.most_active == 4
@@ -182,7 +187,7 @@ async def test_many_files_come_as_they_finish_and_keep_to_the_limit_of_a_host(
 ) -> None:
     files = {f"/{number}": version("A", 1000 * number + number % 3 * MIB) for number in range(60)}
     for path, file in files.items():
-        server.mount(path, lambda request, file=file: replace(serve(request, file), delay=0.01))
+        server.mount(path, partial(late, file=file))
     wanted = [Wanted(server.url(path), path[1:] + ".bin", (sha256(file),)) for path, file in files.items()]
     async with Downloader(tmp_path / "out", options(per_host=3), pool=pool) as downloader:
         results = [result async for result in downloader.fetch_all(iter(wanted))]
@@ -194,7 +199,7 @@ async def test_many_files_come_as_they_finish_and_keep_to_the_limit_of_a_host(
 async def test_a_cancelled_download_goes_on_where_it_was(server: FaultServer, tmp_path: Path, pool: WorkerPool) -> None:
     """And nothing that was known to be good is fetched again."""
     file = version("A", 32 * MIB)
-    server.mount(PATH, slowly(file, 4 * MIB))  # type: ignore[arg-type]  # a responder
+    server.mount(PATH, slowly(file, 4 * MIB))
     wanted = Wanted(server.url(PATH), "x", (sha256(file),))
     async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
         task = asyncio.create_task(downloader.fetch(wanted))
@@ -215,7 +220,7 @@ async def test_another_version_is_not_mixed_with_what_was_kept(
     server: FaultServer, tmp_path: Path, pool: WorkerPool
 ) -> None:
     old, new = version("A", 32 * MIB), version("B", 32 * MIB)
-    server.mount(PATH, slowly(old, 4 * MIB))  # type: ignore[arg-type]  # a responder
+    server.mount(PATH, slowly(old, 4 * MIB))
     async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
         task = asyncio.create_task(downloader.fetch(Wanted(server.url(PATH), "x")))
         await asyncio.sleep(0.7)
@@ -228,7 +233,7 @@ async def test_another_version_is_not_mixed_with_what_was_kept(
 
 async def test_a_worker_that_dies_costs_its_pieces_and_nothing_else(server: FaultServer, tmp_path: Path) -> None:
     file = version("A", 32 * MIB)
-    server.mount(PATH, slowly(file, 4 * MIB))  # type: ignore[arg-type]  # a responder
+    server.mount(PATH, slowly(file, 4 * MIB))
     with WorkerPool(2, preload=PRELOAD, name="mortal", spare=False) as pool:
         async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
             task = asyncio.create_task(downloader.fetch(Wanted(server.url(PATH), "x", (sha256(file),))))
@@ -236,7 +241,7 @@ async def test_a_worker_that_dies_costs_its_pieces_and_nothing_else(server: Faul
                 await asyncio.sleep(0.4)
                 os.kill(pool.pids[0], signal.SIGKILL)
             result = await task
-    assert result.status == "verified"
+    assert result.status == "verified", result
     assert leftovers(tmp_path / "out") == []
 
 
@@ -252,7 +257,7 @@ async def test_a_rate_is_kept_by_all_workers_together(server: FaultServer, tmp_p
 
 async def test_progress_is_told(server: FaultServer, downloader: Downloader) -> None:
     file = version("A", 16 * MIB)
-    server.mount(PATH, slowly(file, 8 * MIB))  # type: ignore[arg-type]  # a responder
+    server.mount(PATH, slowly(file, 8 * MIB))
     seen: list[FileProgress] = []
     result = await downloader.fetch(Wanted(server.url(PATH), "x"), seen.append)
     assert result.status == "unverified"
