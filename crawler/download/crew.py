@@ -50,8 +50,8 @@ from pipelines.errors import PoolBroken, PoolClosed, WorkerCrashed
 from pipelines.in_worker import run_async_in_worker
 from pipelines.pool.pool import WorkerPool
 
-START_SECONDS = 30.0
-"""From the order to start a worker to its first word."""
+START_SECONDS = 60.0
+"""Without any worker, after which none is waited for."""
 MAX_DEATHS = 20
 """Of workers, after which none is started again: it is not chance any more."""
 STOP_SECONDS = 5.0
@@ -287,7 +287,11 @@ class Crew:
             if self._broken is not None:
                 raise self._broken
             self._changed.clear()
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise WorkersError(f"no worker process was ready within {START_SECONDS:.0f} s") from None
 
     def shared(self) -> None:
         """Share the rate among the workers as their connections are."""

@@ -36,8 +36,8 @@ from crawler.download.wire import (
 
 MAX_SEAM_FAULTS = 4
 """Borders that did not fit, after which the file counts as another one."""
-MAX_LOST = 10
-"""Orders of one file that died with their worker."""
+MAX_LOST = 5
+"""Workers that may die while they work on one file."""
 
 
 class FileChanged(Exception):
@@ -59,7 +59,7 @@ class Segments:
         self._seams = Seams()
         self._seam_faults = 0
         self._doomed: set[int] = set()
-        self._lost = 0
+        self._lost, self._lost_at = 0, 0.0
         self._running: dict[int, Running] = {}
         self._cuts: dict[int, asyncio.Future[Order | None]] = {}
         self._held: dict[int, asyncio.Future[bool]] = {}
@@ -328,9 +328,10 @@ class Segments:
             case Fault.INTERRUPTED:
                 return  # void, or the whole is being stopped
             case Fault.WORKER_LOST:
-                self._lost += 1
+                if running.began > self._lost_at:  # else it died with one that was counted
+                    self._lost, self._lost_at = self._lost + 1, self._loop.time()
                 if self._lost > MAX_LOST:
-                    raise GivenUp(Fault.WORKER_LOST, f"{self._lost} orders died with their workers")
+                    raise GivenUp(Fault.WORKER_LOST, f"{self._lost} workers died")
                 return
             case Fault.NO_SPACE | Fault.DISK | Fault.INTERNAL as broken:
                 raise GivenUp(broken, ended.detail)
