@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 from crawler.download.fault import Fault
@@ -25,6 +26,7 @@ _TMPFS_MAGIC = 0x01021994  # linux/magic.h
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 SYNC_THREADS = 8
+LONG_SYNC_SECONDS = 0.0002
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -202,12 +204,18 @@ class Disk:
     def fsync_all(self, fds: Sequence[int]) -> list[OSError | None]:
         """Wait for several files at once and return what went wrong with each.
 
-        In threads: the file system writes its own journal once for many that wait together.
+        In threads, once one has taken long: the file system writes its own journal once for many that wait together.
+        Where there is nothing to wait for, as in memory, the start of a thread costs more than a sync.
         """
-        if len(fds) < 2:
-            return [self._fsynced(fd) for fd in fds]
-        with ThreadPoolExecutor(min(len(fds), SYNC_THREADS), "crawlmill-sync") as threads:
-            return list(threads.map(self._fsynced, fds))
+        results: list[OSError | None] = []
+        for number, fd in enumerate(fds, 1):
+            began = perf_counter()
+            results.append(self._fsynced(fd))
+            rest = fds[number:]
+            if len(rest) > 1 and perf_counter() - began > LONG_SYNC_SECONDS:
+                with ThreadPoolExecutor(min(len(rest), SYNC_THREADS), "crawlmill-sync") as threads:
+                    return [*results, *threads.map(self._fsynced, rest)]
+        return results
 
     def _fsynced(self, fd: int) -> OSError | None:
         try:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from crawler.download.terms import PRELOAD
+from crawler.testing.pytest_plugin import fault_server
 from pipelines.pool.pool import WorkerPool
 
-pytest_plugins = ["crawler.testing.pytest_plugin"]
+__all__ = ["fault_server", "pool"]  # a fixture that is imported; `pytest_plugins` is for a top-level conftest.py only
 
 
 @pytest.fixture(scope="module")
