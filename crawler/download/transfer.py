@@ -123,8 +123,8 @@ class Transfer:
                 done = await self._completed(await Version(self._books, self._progress).resumed(left))
             except FileChanged as news:
                 raise GivenUp(Fault.CHANGED, str(news)) from news
-            except PartsRefused as refusal:
-                raise GivenUp(Fault.RANGE_IGNORED, str(refusal)) from refusal
+            except PartsRefused:
+                self._is_single, done = True, None  # all of it, then: it has to be what the receipt says anyway
             if done is not None:
                 return done
             await self._discarded()

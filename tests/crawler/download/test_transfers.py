@@ -297,6 +297,21 @@ async def test_damage_is_repaired_with_no_more_than_its_bytes(
     assert hashlib.sha256(path.read_bytes()).hexdigest() == digest(file.body)
 
 
+async def test_a_server_without_ranges_repairs_with_the_whole_file(
+    server: FaultServer, downloader: Downloader, tmp_path: Path
+) -> None:
+    file = replace(version("A", 3 * MIB), has_ranges=False)
+    server.mount(PATH, lambda request: serve(request, file))
+    await downloader.fetch(Wanted(server.url(PATH), "x"))
+    receipt = load(tmp_path / "out/.crawlmill/receipts/x.json")
+    assert isinstance(receipt, Receipt)
+    with (tmp_path / "out/x").open("r+b") as damaged:
+        damaged.write(b"\0" * 100)
+    result = await downloader.repair(receipt, [(0, 3 * MIB)])
+    assert result.fault is None, result
+    assert hashlib.sha256((tmp_path / "out/x").read_bytes()).hexdigest() == digest(file.body)
+
+
 async def test_a_damaged_file_stays_when_the_server_has_another_one_now(
     server: FaultServer, downloader: Downloader, tmp_path: Path
 ) -> None:
