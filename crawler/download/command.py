@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, metavar="BYTES", help="how large the file must be")
     add("--require-digest", action="store_true", help="fail where nobody says what a file hashes to")
     add("-s", "--segments", type=_count, default=8, metavar="N", help="most connections for a file [8]")
-    add("--files", type=_count, default=16, metavar="N", help="most files at once [16]")
+    add("--files", type=_count, default=32, metavar="N", help="most files at once [32]")
     add("--per-host", type=_count, default=None, metavar="N", help="most connections to a host [as many as segments]")
     add("--processes", type=_count, default=None, metavar="N", help="worker processes [as many as there are cores]")
     add(

@@ -92,7 +92,7 @@ class DownloadOptions:
     processes: int | None = None
     """Worker processes; None for one for each CPU."""
     processes_per_file: int = 2
-    files: int = 16
+    files: int = 32
     """Most files at once."""
     per_host: int = 8
     """Most connections to one host, where no gate of the caller's decides."""
