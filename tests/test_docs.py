@@ -23,9 +23,9 @@ from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
 from crawler.download import command as download_command
 from crawler.download import verify_command
-from crawler.download.digests import parse_digest
-from crawler.download.discover import Claim, Trust
 from crawler.download.fault import Fault
+from crawler.download.proof.digests import parse_digest
+from crawler.download.proof.discover import Claim, Trust
 from crawler.download.values import Status, Wanted
 from crawler.engine.files import file_record
 from crawler.errors import ExitCode

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.download.digests import Digest, parse_digest
     from crawler.download.downloader import Downloader, download
     from crawler.download.fault import Fault
+    from crawler.download.proof.digests import Digest, parse_digest
     from crawler.download.values import DownloadOptions, FileProgress, FileResult, Gate, Wanted
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Digest": "digests",
+    "Digest": "proof.digests",
     "DownloadOptions": "values",
     "Downloader": "downloader",
     "Fault": "fault",
@@ -36,7 +36,7 @@ _HOME = {
     "Gate": "values",
     "Wanted": "values",
     "download": "downloader",
-    "parse_digest": "digests",
+    "parse_digest": "proof.digests",
 }
 
 

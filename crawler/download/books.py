@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from crawler.download.answers.identity import Identity
 from crawler.download.crew import Crew
-from crawler.download.discover import Claim, Trust, claims_of
-from crawler.download.disk import fault_of
+from crawler.download.disk.disk import fault_of
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
-from crawler.download.identity import Identity
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile
+from crawler.download.proof.discover import Claim, Trust, claims_of
 from crawler.download.retry import GivenUp, Source, Sources
 from crawler.download.tail import Tail
 from crawler.download.values import DownloadOptions, Gate
-from crawler.download.wire import Ended, Head
+from crawler.download.worker.wire import Ended, Head
 from pipelines.cpu import run_blocking
 from pipelines.url import CanonicalUrl, origin_of
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crawler.download.digests import DigestError, parse_digest
+from crawler.download.proof.digests import DigestError, parse_digest
 from crawler.download.start import loop_factory, new_pool
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Wanted
 from crawler.errors import ExitCode
@@ -110,8 +110,8 @@ async def _run(
     root: Path, wanted: list[Wanted], options: DownloadOptions, pool: WorkerPool, say: Say, tell: Say,
     watcher: Watcher | None,
 ) -> int:  # fmt: skip
+    from crawler.download.disk.errors import DownloadError
     from crawler.download.downloader import Downloader
-    from crawler.download.errors import DownloadError
 
     worst = ExitCode.COMPLETE
     try:

@@ -1,6 +1,6 @@
 """The worker processes, as the parent sees them: started, listened to, spread over, replaced when one dies.
 
-Each worker runs one long coroutine (`crawler.download.worker.serve`) and dials in on a socket in a folder of our own.
+Each worker runs one long coroutine (`serve` in `crawler.download.worker.worker`) and dials in on a socket of our own.
 An order is awaited: it ends with `Ended`, whatever happens, also when its worker dies (`worker_lost`).
 """
 
@@ -20,8 +20,8 @@ from typing import Self, cast
 
 from crawler.download.fault import Fault
 from crawler.download.start import loop_factory, work
-from crawler.download.terms import Terms
-from crawler.download.wire import (
+from crawler.download.worker.terms import Terms
+from crawler.download.worker.wire import (
     END_UNKNOWN,
     BadFrame,
     Cut,

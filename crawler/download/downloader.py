@@ -18,11 +18,11 @@ from typing import Self
 
 from crawler.download.books import Books
 from crawler.download.crew import Crew
-from crawler.download.digests import Digest, parse_digest
+from crawler.download.disk.layout import ROOM, prepare, tidy
+from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import Fault
 from crawler.download.gate import HostGate
-from crawler.download.layout import ROOM, prepare, tidy
-from crawler.download.receipt import Receipt
+from crawler.download.proof.digests import Digest, parse_digest
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
 from crawler.download.start import new_pool

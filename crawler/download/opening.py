@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.crew import Hand, Running
 from crawler.download.fault import Fault
-from crawler.download.identity import Identity
 from crawler.download.quiet import first_of
 from crawler.download.retry import Failure, GivenUp, Source
-from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Head, Report
+from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Head, Report
 
 FIRST_BYTES = 4 << 20
 """What the first request asks for: at least a few milliseconds of a fast line, nothing to regret on a slow one."""

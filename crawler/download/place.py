@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.download.finish import Standing, recover, standing
-from crawler.download.follow import recheck
-from crawler.download.identity import Identity
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile, TargetLock
-from crawler.download.layout import Places, new_token, places_of, prepare, prepare_target
-from crawler.download.receipt import Receipt
+from crawler.download.answers.identity import Identity
+from crawler.download.disk.finish import Standing, recover, standing
+from crawler.download.disk.follow import recheck
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile, TargetLock
+from crawler.download.disk.layout import Places, new_token, places_of, prepare, prepare_target
+from crawler.download.disk.receipt import Receipt
 from crawler.download.repair import begin_repair
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from crawler.download.disk import DISK, Disk
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile, Resumed
-from crawler.download.layout import Places
-from crawler.download.receipt import Receipt
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile, Resumed
+from crawler.download.disk.layout import Places
+from crawler.download.disk.receipt import Receipt
 
 BLOCK_BYTES = 1 << 20
 COMMIT_BYTES = 256 << 20

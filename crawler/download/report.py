@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from crawler.download.books import Books
-from crawler.download.digests import Digest
-from crawler.download.discover import Claim, Trust
+from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import Fault
-from crawler.download.receipt import Receipt
+from crawler.download.proof.digests import Digest
+from crawler.download.proof.discover import Claim, Trust
 from crawler.download.values import FileResult, Status, Wanted
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
+from crawler.download.answers.identity import Identity
 from crawler.download.fault import Fault, is_retryable
-from crawler.download.identity import Identity
 
 MAX_HOPS = 10  # redirects, as browsers allow 20 and curl 50; a file's are few
 MAX_RENEWALS = 3

@@ -11,15 +11,15 @@ import random
 from functools import partial
 from typing import assert_never
 
+from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.crew import Hand, Running
+from crawler.download.disk.journal import Piece
 from crawler.download.fault import Fault
-from crawler.download.identity import Identity
-from crawler.download.journal import Piece
-from crawler.download.plan import POLL, Hedge, Order, Plan, Steal
+from crawler.download.plan.plan import POLL, Hedge, Order, Plan, Steal
+from crawler.download.plan.seams import OVERLAP, Seams
 from crawler.download.retry import Failure, GivenUp, Source
-from crawler.download.seams import OVERLAP, Seams
-from crawler.download.wire import (
+from crawler.download.worker.wire import (
     END_UNKNOWN,
     Cut,
     Ended,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from crawler.download.terms import PRELOAD, Terms
 from crawler.download.values import DownloadOptions
+from crawler.download.worker.terms import PRELOAD, Terms
 from pipelines.cpus import available_cpus
 from pipelines.pool.pool import WorkerPool
 
@@ -28,6 +28,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def work(terms: Terms) -> None:
     """Run a worker until the parent hangs up."""
-    from crawler.download.worker import serve
+    from crawler.download.worker.worker import serve
 
     await serve(terms)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from crawler.download.crew import Crew, Hand
 from crawler.download.fault import Fault
 from crawler.download.retry import GivenUp
-from crawler.download.wire import Hashed, Report
+from crawler.download.worker.wire import Hashed, Report
 from crawler.errors import WorkersError
 
 TELL_BYTES = 4 << 20

@@ -10,23 +10,23 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, assert_never
 
+from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
-from crawler.download.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
-from crawler.download.errors import DownloadError
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import Stamp, stamp_of
+from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import Fault
-from crawler.download.finish import Stamp, stamp_of
-from crawler.download.identity import Identity
 from crawler.download.names import UnsafeName, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
+from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
 from crawler.download.quiet import uninterrupted
-from crawler.download.receipt import Receipt
 from crawler.download.report import receipt_of, result_from, result_of
 from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.segments import FileChanged, PartsRefused
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
-from crawler.download.wire import Go
+from crawler.download.worker.wire import Go
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from crawler.fetch.options import FetchOptions
 
 if TYPE_CHECKING:
-    from crawler.download.digests import Digest
-    from crawler.download.discover import Claim
     from crawler.download.fault import Fault
+    from crawler.download.proof.digests import Digest
+    from crawler.download.proof.discover import Claim
 
 MIB = 1024 * 1024
 

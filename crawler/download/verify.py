@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.download.digests import Hasher, is_available, new_hash
-from crawler.download.disk import DISK, Disk
-from crawler.download.errors import DownloadError
-from crawler.download.finish import recover
-from crawler.download.journal import checksum
-from crawler.download.journal_file import TargetLock
-from crawler.download.layout import ROOM, Places, kind_of, places_of
-from crawler.download.receipt import Receipt, encode, load
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import recover
+from crawler.download.disk.journal import checksum
+from crawler.download.disk.journal_file import TargetLock
+from crawler.download.disk.layout import ROOM, Places, kind_of, places_of
+from crawler.download.disk.receipt import Receipt, encode, load
+from crawler.download.proof.digests import Hasher, is_available, new_hash
 from pipelines.pool.pool import WorkerPool
 from pipelines.stream import stream
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from crawler.download.layout import places_of
-from crawler.download.receipt import Receipt, load
+from crawler.download.disk.layout import places_of
+from crawler.download.disk.receipt import Receipt, load
 from crawler.download.verify import Checked, Job, NoReceiptsError, adopt, bytes_read, check_file, jobs, verify_all
 from crawler.errors import ExitCode
 from pipelines.pool.pool import WorkerPool

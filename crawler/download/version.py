@@ -6,23 +6,23 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.crew import Hand
-from crawler.download.discover import algorithms_for
-from crawler.download.identity import Identity
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile
 from crawler.download.opening import Opened
 from crawler.download.place import Left
-from crawler.download.plan import Order, Plan, piece_for
+from crawler.download.plan.plan import Order, Plan, piece_for
+from crawler.download.plan.spans import Spans
+from crawler.download.proof.discover import algorithms_for
 from crawler.download.quiet import ended as gone
 from crawler.download.quiet import first_of
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
-from crawler.download.spans import Spans
 from crawler.download.tail import Tail
 from crawler.download.values import FileProgress, ProgressSink
-from crawler.download.wire import Ended, Go, Landed, Progress, Report
+from crawler.download.worker.wire import Ended, Go, Landed, Progress, Report
 from pipelines.cpu import run_blocking
 
 LEAD_BYTES = 256 << 20

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crawler.download.crew import Crew
-from crawler.download.disk import DISK
-from crawler.download.errors import DownloadError
-from crawler.download.finish import Ready, Stamp, finish_many
-from crawler.download.journal_file import JournalFile
+from crawler.download.disk.disk import DISK
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import Ready, Stamp, finish_many
+from crawler.download.disk.journal_file import JournalFile
+from crawler.download.disk.receipt import Receipt
 from crawler.download.place import Place
-from crawler.download.receipt import Receipt
 from crawler.download.turns import Turns
 from crawler.download.values import DownloadOptions, Gate
 

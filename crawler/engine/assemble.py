@@ -35,7 +35,7 @@ def scope(config: Config) -> Scope:
         hosts = frozenset(host_of(seed) for seed in config.job.seeds)
     sums_first: tuple[str, ...] = ()
     if config.has_files and config.downloads.page_digests:
-        from crawler.download.beside import SUMS_PATTERN
+        from crawler.download.proof.beside import SUMS_PATTERN
 
         sums_first = (SUMS_PATTERN,)
     return Scope(
@@ -132,7 +132,7 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
     )
     claims = None
     if config.has_files and config.downloads.page_digests:
-        from crawler.download.beside import Beside  # with its regular expressions, which few crawls need
+        from crawler.download.proof.beside import Beside  # with its regular expressions, which few crawls need
 
         claims = Beside(config.downloads.patterns)
     return PipelineSpec(
@@ -168,7 +168,7 @@ def bodies(config: Config) -> BodyStore | None:
 
 
 def _check_algorithms(config: Config) -> None:
-    from crawler.download.digests import MissingExtra, new_hash
+    from crawler.download.proof.digests import MissingExtra, new_hash
 
     wanted = [(f"downloads.digests[{index}]", name) for index, name in enumerate(config.downloads.digests)]
     for index, file in enumerate(config.download):

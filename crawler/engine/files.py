@@ -16,9 +16,9 @@ import orjson
 
 from crawler.config import Download
 from crawler.config import Downloads as DownloadsTable
-from crawler.download.digests import parse_digest
-from crawler.download.discover import Claim, trust_of
 from crawler.download.fault import Fault
+from crawler.download.proof.digests import parse_digest
+from crawler.download.proof.discover import Claim, trust_of
 from crawler.download.values import FileProgress, FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.engine.gate import FrontierGate
 from crawler.engine.sums import SumsWatch

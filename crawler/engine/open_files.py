@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from crawler.config import Config
+from crawler.download.disk.errors import DownloadError
 from crawler.download.downloader import Downloader
-from crawler.download.errors import DownloadError
 from crawler.download.values import DownloadOptions
 from crawler.engine.assemble import fetch_options
 from crawler.engine.clock import Clock

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 
-from crawler.download.beside import is_sums
+from crawler.download.proof.beside import is_sums
 from crawler.frontier.host import ID, URL, Row
 from crawler.frontier.request import Request
 

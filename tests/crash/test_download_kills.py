@@ -16,9 +16,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from crawler.download.journal import read
-from crawler.download.seams import OVERLAP
-from crawler.download.spans import Spans
+from crawler.download.disk.journal import read
+from crawler.download.plan.seams import OVERLAP
+from crawler.download.plan.spans import Spans
 from crawler.testing.bodies import digest
 from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crawler.download.terms import PRELOAD
+from crawler.download.worker.terms import PRELOAD
 from crawler.testing.pytest_plugin import fault_server
 from pipelines.pool.pool import WorkerPool
 

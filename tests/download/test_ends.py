@@ -17,8 +17,8 @@ import pytest
 
 from crawler.download.downloader import Downloader, download
 from crawler.download.fault import Fault
-from crawler.download.terms import PRELOAD
 from crawler.download.values import Wanted
+from crawler.download.worker.terms import PRELOAD
 from crawler.testing import FaultServer, Reply, Request, serve, version
 from crawler.testing.oracle import judge, strays
 from pipelines.pool.pool import WorkerPool

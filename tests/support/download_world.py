@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from crawler.download.plan import POLL, Hedge, Order, Plan, Steal
-from crawler.download.spans import Spans
+from crawler.download.plan.plan import POLL, Hedge, Order, Plan, Steal
+from crawler.download.plan.spans import Spans
 
 STEP = 0.002  # seconds
 REPORT = 0.1  # seconds

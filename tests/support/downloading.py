@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawler.download.digests import parse_digest
 from crawler.download.downloader import Downloader
+from crawler.download.proof.digests import parse_digest
 from crawler.download.values import DownloadOptions, FileResult, Wanted
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.testing.bodies import digest

@@ -7,14 +7,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from crawler.download.disk import DISK, Disk
-from crawler.download.finish import Ready, finish, recover, stamp_of, standing
-from crawler.download.follow import Follower, recheck
-from crawler.download.journal import Piece, Plain
-from crawler.download.journal_file import JournalFile
-from crawler.download.layout import Places, places_of, prepare, prepare_target
-from crawler.download.receipt import Receipt
-from crawler.download.spans import Spans
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.finish import Ready, finish, recover, stamp_of, standing
+from crawler.download.disk.follow import Follower, recheck
+from crawler.download.disk.journal import Piece, Plain
+from crawler.download.disk.journal_file import JournalFile
+from crawler.download.disk.layout import Places, places_of, prepare, prepare_target
+from crawler.download.disk.receipt import Receipt
+from crawler.download.plan.spans import Spans
 
 URL = "http://127.0.0.1/set.bin"
 IDENTITY: dict[str, Plain] = {"size": 4096, "etag": '"a"', "weak": None, "last_modified": None, "is_date_strong": False}

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from crawler.download.disk import Disk
+from crawler.download.disk.disk import Disk
 
 SECTOR = 16  # small, so that small records are torn, too
 

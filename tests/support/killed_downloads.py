@@ -20,13 +20,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from crawler.download.disk import Disk
-from crawler.download.errors import DownloadError
-from crawler.download.finish import standing
-from crawler.download.journal import Piece
-from crawler.download.journal_file import TargetLock
-from crawler.download.layout import places_of, prepare
-from crawler.download.receipt import Receipt, load
+from crawler.download.disk.disk import Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import standing
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import TargetLock
+from crawler.download.disk.layout import places_of, prepare
+from crawler.download.disk.receipt import Receipt, load
 from crawler.download.verify import confirm
 from tests.support.downloads import IDENTITY, body, fetch, sha256
 

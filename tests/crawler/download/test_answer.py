@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.answer import (
+from crawler.download.answers.answer import (
     MAX_SKIP,
     Asked,
     AtEnd,
@@ -20,9 +20,9 @@ from crawler.download.answer import (
     parse_content_range,
     stored_coding,
 )  # fmt: skip
+from crawler.download.answers.fields import Fields
+from crawler.download.answers.identity import Identity
 from crawler.download.fault import Fault
-from crawler.download.fields import Fields
-from crawler.download.identity import Identity
 
 SIZE = 1000
 PINNED = Identity(SIZE, '"a"', None, "Sun, 01 Mar 2026 12:00:00 GMT", is_date_strong=True)

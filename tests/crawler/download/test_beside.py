@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.beside import SUMS_PATTERN, Beside, is_sums
+from crawler.download.proof.beside import SUMS_PATTERN, Beside, is_sums
 from crawler.frontier.scope import Scope, ScopeRules
 from pipelines.page import Document, Page
 from pipelines.pipeline import Pipeline

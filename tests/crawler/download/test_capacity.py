@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crawler.download.capacity import FIRST_TRIAL, FORGIVE, GLANCE, LEAST, SETTLE, Capacity
+from crawler.download.plan.capacity import FIRST_TRIAL, FORGIVE, GLANCE, LEAST, SETTLE, Capacity
 
 TICK = 0.1
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.digests import (
+from crawler.download.proof.digests import (
     ALGORITHMS,
     Digest,
     DigestError,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.digests import ALGORITHMS, Digest, digest_of
-from crawler.download.discover import (
+from crawler.download.proof.digests import ALGORITHMS, Digest, digest_of
+from crawler.download.proof.discover import (
     Claim,
     Mismatch,
     Trust,

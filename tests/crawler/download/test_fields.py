@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.fields import Fields, FieldTwice
+from crawler.download.answers.fields import Fields, FieldTwice
 
 LINES = [("ETag", ' "x"\t'), ("Via", "1.1 a"), ("VIA", "1.1 b"), ("Age", "1"), ("age", "1")]
 

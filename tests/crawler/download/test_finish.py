@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from crawler.download import disk as disk_module
-from crawler.download.disk import DISK
-from crawler.download.errors import DownloadError
-from crawler.download.finish import Ready, finish, is_no_worse, recover, stamp_of, standing
-from crawler.download.journal_file import JournalFile
-from crawler.download.layout import ROOM, Places, new_token, places_of, prepare_target
-from crawler.download.receipt import Receipt, encode, load
+from crawler.download.disk import disk as disk_module
+from crawler.download.disk.disk import DISK
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import Ready, finish, is_no_worse, recover, stamp_of, standing
+from crawler.download.disk.journal_file import JournalFile
+from crawler.download.disk.layout import ROOM, Places, new_token, places_of, prepare_target
+from crawler.download.disk.receipt import Receipt, encode, load
 from tests.support.downloads import IDENTITY, URL, body, downloaded, fetch, opened, receipt_of, sha256
 
 DATA = body(3000)
@@ -122,7 +122,7 @@ def test_a_name_taken_in_the_last_moment_is_seen_by_the_rename_itself(
 
     def late(path: Path) -> None:  # the last call before the rename
         if path == places.parts:
-            monkeypatch.setattr("crawler.download.finish._Step._check_free", lambda self: True)
+            monkeypatch.setattr("crawler.download.disk.finish._Step._check_free", lambda self: True)
             places.target.write_bytes(b"mine")
         sync(path)
 

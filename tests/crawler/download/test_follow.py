@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download import follow
-from crawler.download.digests import ALGORITHMS, is_available, new_hash
-from crawler.download.disk import Disk
-from crawler.download.errors import DownloadError
-from crawler.download.follow import Follower, recheck
-from crawler.download.journal import Piece
-from crawler.download.spans import Spans
+from crawler.download.disk import follow
+from crawler.download.disk.disk import Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.follow import Follower, recheck
+from crawler.download.disk.journal import Piece
+from crawler.download.plan.spans import Spans
+from crawler.download.proof.digests import ALGORITHMS, is_available, new_hash
 from tests.support.downloads import body, piece_of
 
 

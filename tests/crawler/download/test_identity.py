@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.fields import Fields
-from crawler.download.identity import Identity, changed, identity_of
+from crawler.download.answers.fields import Fields
+from crawler.download.answers.identity import Identity, changed, identity_of
 
 NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
 NOON_1 = "Sun, 01 Mar 2026 12:00:01 GMT"

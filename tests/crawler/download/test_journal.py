@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.journal import Drop, Header, Journal, Piece, begin, encode, read
+from crawler.download.disk.journal import Drop, Header, Journal, Piece, begin, encode, read
 
 HEADER = Header("http://a/x", "x", "x.0123456789abcdef.part", 1 << 40, {"etag": '"a"', "weak": None}, options={"n": 8})
 PIECES = (Piece(0, 1024, 1, None, 11), Piece(1024, 2048, 2, 22, 0), Piece(1 << 33, (1 << 33) + 5, 0xFFFFFFFF, 0, None))

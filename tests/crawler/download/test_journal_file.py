@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from crawler.download.errors import DownloadError
-from crawler.download.follow import recheck
-from crawler.download.journal import read
-from crawler.download.journal_file import JournalFile, TargetLock
-from crawler.download.layout import Places, key_of, places_of, prepare_target
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.follow import recheck
+from crawler.download.disk.journal import read
+from crawler.download.disk.journal_file import JournalFile, TargetLock
+from crawler.download.disk.layout import Places, key_of, places_of, prepare_target
 from tests.support.downloads import IDENTITY, URL, body, fetch, opened, piece_of
 
 DATA = body(4000)
@@ -222,9 +222,9 @@ def test_d76_no_space_at_preallocation_leaves_the_old_attempt(tmp_path: Path) ->
     program = f"""
         import resource, signal, sys
         from pathlib import Path
-        from crawler.download.errors import DownloadError
-        from crawler.download.journal_file import JournalFile
-        from crawler.download.layout import places_of
+        from crawler.download.disk.errors import DownloadError
+        from crawler.download.disk.journal_file import JournalFile
+        from crawler.download.disk.layout import places_of
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         try:
@@ -263,9 +263,9 @@ def other(root: Path, path: str = "data/set.bin") -> str:
     """Try to take the lock in another process; return what came of it."""
     program = f"""
         from pathlib import Path
-        from crawler.download.errors import DownloadError
-        from crawler.download.journal_file import TargetLock
-        from crawler.download.layout import places_of
+        from crawler.download.disk.errors import DownloadError
+        from crawler.download.disk.journal_file import TargetLock
+        from crawler.download.disk.layout import places_of
         try:
             with TargetLock(places_of(Path({str(root)!r}), {path!r})):
                 print("taken")

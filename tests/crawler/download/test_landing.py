@@ -8,8 +8,8 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.landing import Landing
-from crawler.download.seams import OVERLAP
+from crawler.download.plan.seams import OVERLAP
+from crawler.download.worker.landing import Landing
 
 FILE = random.Random(1).randbytes(40_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.download.limiter import BURST_SECONDS, Limiter
+from crawler.download.worker.limiter import BURST_SECONDS, Limiter
 
 
 def test_a_rate_is_kept_on_average() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.digests import digest_of
-from crawler.download.manifest import MAX_BYTES, MAX_PROBLEMS, Listed, Manifest, parse
 from crawler.download.names import safe_relative
+from crawler.download.proof.digests import digest_of
+from crawler.download.proof.manifest import MAX_BYTES, MAX_PROBLEMS, Listed, Manifest, parse
 
 SHA256 = digest_of("sha256", b"abc")
 HEX = SHA256.value.hex()

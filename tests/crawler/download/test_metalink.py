@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download import metalink
-from crawler.download.digests import digest_of
-from crawler.download.metalink import LOWEST_PRIORITY, MAX_BYTES, MetalinkError, Mirror, Pieces, links_of, parse
+from crawler.download.proof import metalink
+from crawler.download.proof.digests import digest_of
+from crawler.download.proof.metalink import LOWEST_PRIORITY, MAX_BYTES, MetalinkError, Mirror, Pieces, links_of, parse
 
 SHA256 = digest_of("sha256", b"abc")
 SHA1 = digest_of("sha1", b"abc")

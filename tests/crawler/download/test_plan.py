@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.download.plan import MAX_PIECE, MIN_PIECE, Hedge, Order, Plan, Steal, piece_for
-from crawler.download.sizes import KIB, MIB, SMALLEST
-from crawler.download.spans import Spans
+from crawler.download.plan.plan import MAX_PIECE, MIN_PIECE, Hedge, Order, Plan, Steal, piece_for
+from crawler.download.plan.sizes import KIB, MIB, SMALLEST
+from crawler.download.plan.spans import Spans
 from tests.support.download_world import World
 
 LEAD = 256 * MIB

@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from crawler.download.plan import Hedge, Order, Plan, Steal
-from crawler.download.sizes import KIB, MIB
-from crawler.download.spans import Spans
+from crawler.download.plan.plan import Hedge, Order, Plan, Steal
+from crawler.download.plan.sizes import KIB, MIB
+from crawler.download.plan.spans import Spans
 
 FRACTION = st.floats(0, 1)
 LANE = st.none() | st.integers(0, 5)

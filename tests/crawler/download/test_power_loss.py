@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from crawler.download.errors import DownloadError
-from crawler.download.finish import Ready, finish_many, recover, standing
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile
-from crawler.download.layout import ROOM, new_token
-from crawler.download.receipt import Receipt, decode
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import Ready, finish_many, recover, standing
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile
+from crawler.download.disk.layout import ROOM, new_token
+from crawler.download.disk.receipt import Receipt, decode
 from tests.support.downloads import IDENTITY, URL, body, fetch, opened, piece_of, receipt_of, sha256
 from tests.support.fake_disk import FakeDisk, PowerLossError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.download.rates import DEFAULT_RATE, Pace, Rates
+from crawler.download.plan.rates import DEFAULT_RATE, Pace, Rates
 
 USUAL = 1e6
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.receipt import Receipt, decode, encode, load
+from crawler.download.disk.receipt import Receipt, decode, encode, load
 
 RECEIPT = Receipt(
     url="https://a/ü?\ud800", path="a/b", size=5 << 30, digests={"sha256": "00"}, status="verified",

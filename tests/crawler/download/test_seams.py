@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.seams import OVERLAP, Mismatch, Seams
+from crawler.download.plan.seams import OVERLAP, Mismatch, Seams
 
 SIZE = 5 * OVERLAP
 FILE = Random(1).randbytes(SIZE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.spans import Spans
+from crawler.download.plan.spans import Spans
 
 LIMIT = 40
 SPAN = st.tuples(st.integers(0, LIMIT), st.integers(0, LIMIT))

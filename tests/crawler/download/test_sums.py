@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.digests import Digest, digest_of
-from crawler.download.sums import MAX_BYTES, Entry, entries, find, kind_of
+from crawler.download.proof.digests import Digest, digest_of
+from crawler.download.proof.sums import MAX_BYTES, Entry, entries, find, kind_of
 
 DATA = b"some data\n"
 SHA256, MD5, SHA512 = (digest_of(name, DATA) for name in ("sha256", "md5", "sha512"))

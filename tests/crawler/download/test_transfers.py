@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from crawler.download import Digest, Downloader, DownloadOptions, Fault, FileProgress, FileResult, Wanted
-from crawler.download.receipt import Receipt, load
-from crawler.download.terms import PRELOAD
+from crawler.download.disk.receipt import Receipt, load
+from crawler.download.worker.terms import PRELOAD
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import digest
 from crawler.testing.faultserver import FaultServer

@@ -19,16 +19,16 @@ from typing import NamedTuple
 import pytest
 
 from crawler.download import verify_command
-from crawler.download.disk import DISK
-from crawler.download.errors import DownloadError
-from crawler.download.finish import Ready, finish, recover, standing
-from crawler.download.follow import recheck
-from crawler.download.journal import Piece
-from crawler.download.journal_file import JournalFile, TargetLock
-from crawler.download.layout import new_token, places_of
-from crawler.download.receipt import Receipt, load
+from crawler.download.disk.disk import DISK
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.finish import Ready, finish, recover, standing
+from crawler.download.disk.follow import recheck
+from crawler.download.disk.journal import Piece
+from crawler.download.disk.journal_file import JournalFile, TargetLock
+from crawler.download.disk.layout import new_token, places_of
+from crawler.download.disk.receipt import Receipt, load
+from crawler.download.plan.spans import Spans
 from crawler.download.repair import begin_repair
-from crawler.download.spans import Spans
 from crawler.download.verify import Checked, adopt, check_file, confirm, merged
 from tests.support.downloads import URL, body, downloaded
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.wire import (
+from crawler.download.worker.wire import (
     MAX_FRAME,
     BadFrame,
     Cut,

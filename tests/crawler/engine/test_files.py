@@ -13,9 +13,9 @@ from crawler import Crawl
 from crawler.config import Config
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
-from crawler.download.digests import MissingExtra
-from crawler.download.discover import Trust
 from crawler.download.fault import Fault
+from crawler.download.proof.digests import MissingExtra
+from crawler.download.proof.discover import Trust
 from crawler.engine import open_files
 from crawler.engine.assemble import check
 from crawler.engine.summary import Summary
@@ -376,7 +376,7 @@ def test_a_digest_that_needs_a_package_which_is_not_there_is_refused_at_once(
         if name in ("blake3", "crc32c"):
             raise MissingExtra(name, name)
 
-    monkeypatch.setattr("crawler.download.digests.new_hash", missing)
+    monkeypatch.setattr("crawler.download.proof.digests.new_hash", missing)
     config = Config(
         job={"out": str(tmp_path)},
         downloads={"digests": ["sha256", "blake3"]},

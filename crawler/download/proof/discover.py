@@ -15,8 +15,8 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-from crawler.download import sums
-from crawler.download.digests import (
+from crawler.download.proof import sums
+from crawler.download.proof.digests import (
     ALGORITHMS,
     Digest,
     DigestError,

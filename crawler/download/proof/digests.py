@@ -6,7 +6,7 @@ here: an algorithm by the name that hashlib uses, and bytes of exactly that algo
 length is no digest of that algorithm, so it is refused and never compared.
 
 Checksums (CRC, Adler) and broken hashes (MD5, SHA-1) are welcome: they find a broken transfer. How strong an algorithm
-is tells `strength`; how far its source is believed is another question (`crawler.download.discover`).
+is tells `strength`; how far its source is believed is another question (`crawler.download.proof.discover`).
 """
 
 from __future__ import annotations

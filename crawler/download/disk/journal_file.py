@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from crawler.download import journal as records
-from crawler.download.disk import DISK, Disk
-from crawler.download.errors import DownloadError
+from crawler.download.disk import journal as records
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.journal import Drop, Header, Piece, Plain
+from crawler.download.disk.layout import Places, new_token
 from crawler.download.fault import Fault
-from crawler.download.journal import Drop, Header, Piece, Plain
-from crawler.download.layout import Places, new_token
 
 MAX_JOURNAL_BYTES = 256 << 20
 """Some five million pieces; what is longer is no journal of ours."""

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.download.digests import Hasher
-from crawler.download.disk import DISK, Disk
-from crawler.download.errors import DownloadError
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.journal import Piece, checksum
 from crawler.download.fault import Fault
-from crawler.download.journal import Piece, checksum
+from crawler.download.proof.digests import Hasher
 
 BLOCK_BYTES = 1 << 20
 """What is read at once."""

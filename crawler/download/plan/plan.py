@@ -28,13 +28,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from crawler.download.capacity import Capacity
-from crawler.download.holdings import Holdings
-from crawler.download.rates import Rates
-from crawler.download.rescue import Race, cut_or_race
-from crawler.download.run import Run
-from crawler.download.sizes import GRAIN, MIB, SMALLEST, order_size
-from crawler.download.spans import Spans
+from crawler.download.plan.capacity import Capacity
+from crawler.download.plan.holdings import Holdings
+from crawler.download.plan.rates import Rates
+from crawler.download.plan.rescue import Race, cut_or_race
+from crawler.download.plan.run import Run
+from crawler.download.plan.sizes import GRAIN, MIB, SMALLEST, order_size
+from crawler.download.plan.spans import Spans
 
 MIN_PIECE: Final = 1 * MIB
 MAX_PIECE: Final = 16 * MIB

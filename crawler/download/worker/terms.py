@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crawler.fetch.options import FetchOptions
 
-PRELOAD = ("crawler.download.warm",)
+PRELOAD = ("crawler.download.worker.warm",)
 """What a worker imports before its first task."""
 
 

@@ -9,7 +9,7 @@ from crawler.fetch.tls import no_certificates
 
 gc.disable()  # nothing dies while modules load, and looking for it takes a tenth of the time
 with no_certificates():
-    import crawler.download.worker
+    import crawler.download.worker.worker
 gc.freeze()
 gc.enable()
 

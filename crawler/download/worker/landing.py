@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from crawler.download.seams import OVERLAP
+from crawler.download.plan.seams import OVERLAP
 
 
 class Slot(NamedTuple):

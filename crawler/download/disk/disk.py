@@ -136,7 +136,7 @@ class Disk:
         """Give a file a name that nobody has, in one step. Raises FileExistsError when somebody does.
 
         By `renameat2`; where the file system does not know it, by a second name and the removal of the first. A kill
-        between those two leaves both names, which `crawler.download.finish.recover` sees.
+        between those two leaves both names, which `crawler.download.disk.finish.recover` sees.
         """
         if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
             return

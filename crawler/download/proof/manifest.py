@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from crawler.download import metalink, sums
-from crawler.download.digests import Digest, DigestError, parse_digest
-from crawler.download.metalink import MetalinkError, Pieces
 from crawler.download.names import UnsafeName, folded, safe_relative
+from crawler.download.proof import metalink, sums
+from crawler.download.proof.digests import Digest, DigestError, parse_digest
+from crawler.download.proof.metalink import MetalinkError, Pieces
 from pipelines.url import canonicalize
 
 MAX_BYTES = 10 * 2**20

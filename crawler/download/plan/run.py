@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crawler.download.rates import Pace
+from crawler.download.plan.rates import Pace
 
 MAX_RACES: Final = 3  # of one order: where races are refused, more of them would be refused too
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.parsers import expat
 
-from crawler.download.digests import Digest, decode, strength
 from crawler.download.names import UnsafeName, safe_relative
+from crawler.download.proof.digests import Digest, decode, strength
 from pipelines.url import canonicalize
 
 MAX_BYTES = 10 * 2**20

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from crawler.download.digests import Digest, DigestError, canonical, decode, parse_digest
-from crawler.download.sums import entries, kind_of
+from crawler.download.proof.digests import Digest, DigestError, canonical, decode, parse_digest
+from crawler.download.proof.sums import entries, kind_of
 from pipelines.page import Document
 from pipelines.stages.globs import path_matcher
 from pipelines.url import CanonicalUrl, canonicalize

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from crawler.download.digests import ALGORITHMS, Digest, by_length, canonical, decode
+from crawler.download.proof.digests import ALGORITHMS, Digest, by_length, canonical, decode
 
 MAX_BYTES = 10 * 2**20
 """What of a checksum file is read: the rest is ignored. That is 100,000 names."""

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from crawler.download.digests import DigestError, new_hash
-from crawler.download.disk import DISK
-from crawler.download.errors import DownloadError
-from crawler.download.follow import Follower
-from crawler.download.wire import Hashed, Report
+from crawler.download.disk.disk import DISK
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.follow import Follower
+from crawler.download.proof.digests import DigestError, new_hash
+from crawler.download.worker.wire import Hashed, Report
 
 STEP_BYTES = 32 << 20
 """Hashed between two looks at how far the frontier is: what a cancellation may have to wait for, some 20 ms."""

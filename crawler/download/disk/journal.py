@@ -6,7 +6,7 @@ the header: a record that was torn, altered, left out, put in another place or t
 and neither it nor anything behind it is believed. `read` is total: whatever the bytes, it returns what they prove.
 
 A record says that bytes *were* on disk. Whether they still are, only the disk can tell: pieces of a journal are claims
-until they were read again and their checksums compared (`crawler.download.follow.recheck`).
+until they were read again and their checksums compared (`crawler.download.disk.follow.recheck`).
 
     file    = b"crawlmill-journal 1\n" record*
     record  = length (u32, of what follows it up to the proof) kind (u8) payload proof (8 bytes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from crawler.download.fields import Fields, FieldTwice
+from crawler.download.answers.fields import Fields, FieldTwice
 from crawler.frontier.retry import http_date
 
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')  # RFC 9110 8.8.3, entity-tag

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from crawler.download.answers.fields import Fields, FieldTwice
+from crawler.download.answers.identity import Identity, changed, identity_of
 from crawler.download.fault import Fault
-from crawler.download.fields import Fields, FieldTwice
-from crawler.download.identity import Identity, changed, identity_of
 
 MAX_SKIP: Final = 1024 * 1024  # bytes before the range that are read and thrown away when a server sends larger blocks
 MAX_POSITION: Final = 2**63 - 1  # the last offset that a file can have: off_t

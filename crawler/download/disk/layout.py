@@ -21,8 +21,8 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from crawler.download.disk import DISK, Disk
-from crawler.download.errors import DownloadError
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.errors import DownloadError
 from crawler.download.fault import Fault
 
 ROOM = ".crawlmill"

@@ -6,8 +6,8 @@ writers. An order keeps its positions until it is known to have stopped, even wh
 
 from __future__ import annotations
 
-from crawler.download.run import Run
-from crawler.download.spans import Spans
+from crawler.download.plan.run import Run
+from crawler.download.plan.spans import Spans
 
 
 class Holdings:

@@ -21,13 +21,13 @@ from dataclasses import replace as with_values
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.download.disk import DISK, Disk
-from crawler.download.errors import DownloadError
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.errors import DownloadError
+from crawler.download.disk.journal import read
+from crawler.download.disk.journal_file import MAX_JOURNAL_BYTES, JournalFile, remove_scraps
+from crawler.download.disk.layout import Places, kind_of, new_token
+from crawler.download.disk.receipt import Receipt, encode, load
 from crawler.download.fault import Fault
-from crawler.download.journal import read
-from crawler.download.journal_file import MAX_JOURNAL_BYTES, JournalFile, remove_scraps
-from crawler.download.layout import Places, kind_of, new_token
-from crawler.download.receipt import Receipt, encode, load
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What is known of a finished file: where it came from, what it hashes to, who said so, and each piece's checksum.
 
 A receipt is one JSON file. It speaks of a file that has its name: it takes its own place only after the file did
-(`crawler.download.finish`). Values are plain, so that a receipt can be read without this program.
+(`crawler.download.disk.finish`). Values are plain, so that a receipt can be read without this program.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from crawler.download.disk import DISK, Disk
-from crawler.download.journal import CHECKSUM, Plain
+from crawler.download.disk.disk import DISK, Disk
+from crawler.download.disk.journal import CHECKSUM, Plain
 
 FORMAT = "crawlmill receipt"
 VERSION = 1

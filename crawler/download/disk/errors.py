@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from crawler.download.disk import fault_of
+from crawler.download.disk.disk import fault_of
 from crawler.download.fault import Fault
 
 

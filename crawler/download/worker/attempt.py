@@ -9,15 +9,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import assert_never
 
-from crawler.download.answer import Asked, AtEnd, Changed, Part, Rejected, Whole, judge, stored_coding
-from crawler.download.digests import DigestError, new_hash
-from crawler.download.discover import algorithms_for, claims_of
+from crawler.download.answers.answer import Asked, AtEnd, Changed, Part, Rejected, Whole, judge, stored_coding
+from crawler.download.answers.fields import Fields
+from crawler.download.answers.identity import Identity
 from crawler.download.fault import Fault
-from crawler.download.fields import Fields
-from crawler.download.identity import Identity
-from crawler.download.landing import Landing
-from crawler.download.limiter import Limiter
-from crawler.download.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
+from crawler.download.proof.digests import DigestError, new_hash
+from crawler.download.proof.discover import algorithms_for, claims_of
+from crawler.download.worker.landing import Landing
+from crawler.download.worker.limiter import Limiter
+from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
 from crawler.frontier.reasons import Reason

@@ -11,11 +11,11 @@ import os
 from contextlib import suppress
 from typing import cast
 
-from crawler.download.attempt import Attempt
-from crawler.download.hashing import Hashing
-from crawler.download.limiter import Limiter
-from crawler.download.terms import Terms
-from crawler.download.wire import (
+from crawler.download.worker.attempt import Attempt
+from crawler.download.worker.hashing import Hashing
+from crawler.download.worker.limiter import Limiter
+from crawler.download.worker.terms import Terms
+from crawler.download.worker.wire import (
     BadFrame,
     Cut,
     Ended,

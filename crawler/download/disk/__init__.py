@@ -1,0 +1,1 @@
+"""What is on disk and how it gets there: temporary files, journals, receipts, the last steps to a name."""

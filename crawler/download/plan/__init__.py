@@ -1,0 +1,1 @@
+"""Who fetches which bytes next: thinks only."""
