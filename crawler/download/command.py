@@ -219,7 +219,7 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:
 
 def _listed(name: str, base: str | None) -> list[Wanted]:
     """Return the files of a manifest. Raises ValueError with every problem, OSError."""
-    from crawler.download import manifest
+    from crawler.download.proof import manifest
 
     data = sys.stdin.buffer.read(manifest.MAX_BYTES + 1) if name == "-" else _read(Path(name), manifest.MAX_BYTES + 1)
     found = manifest.parse(data, name=Path(name).name, base=base)

@@ -130,7 +130,7 @@ def test_pieces_may_lie_anywhere_while_the_size_is_unknown() -> None:
 )  # fmt: skip
 def test_a_header_that_says_nothing_usable(change: dict[str, object]) -> None:
     """Proved bytes may still come from a program with other ideas."""
-    from crawler.download import journal
+    from crawler.download.disk import journal
 
     values = {**HEADER._asdict(), **change}
     magic = journal.MAGIC % journal.VERSION
@@ -139,7 +139,7 @@ def test_a_header_that_says_nothing_usable(change: dict[str, object]) -> None:
 
 
 def test_deep_json_is_no_header() -> None:
-    from crawler.download import journal
+    from crawler.download.disk import journal
 
     magic = journal.MAGIC % journal.VERSION
     for payload in (b"[" * 100_000, b"\xff\xfe", b"null", b'{"url": 1e999}', b""):
