@@ -40,8 +40,10 @@ coverage: $(INSTALLED)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --fail-under=95
 
-# A thousand kills of a crawl at random instants; CI runs thirty. Takes about an hour.
+# A thousand kills of a crawl at random instants, where CI runs thirty; 200 of downloads; all fault cases with two
+# connections as well. Takes more than an hour.
 torture: $(INSTALLED)
+	CRAWLMILL_SEGMENTS=1,2,8 $(BIN)/python -m pytest tests/download/test_matrix.py
 	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kill or deaths"
 
 bench: $(INSTALLED)

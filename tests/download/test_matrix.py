@@ -1,4 +1,6 @@
-"""D1 to D124 against our downloader, with 1, 2 and 8 segments: right bytes, or a reason and no file. Never wrong.
+"""D1 to D124 against our downloader, in segments and not: right bytes, or a reason and no file. Never wrong.
+
+With 1 and 8 connections; `make torture` (CRAWLMILL_SEGMENTS=1,2,8) with 2 as well, which takes two minutes more.
 
 Each case is one script of the catalogue in `crawler/testing/cases`; `test_catalogue.py` looks after those that no
 server can show.
@@ -6,6 +8,7 @@ server can show.
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from crawler.testing.cases import CASES, Case
 from pipelines.pool.pool import WorkerPool
 from tests.support.downloading import SPARE_BYTES, check, fetch, heal, set_up
 
+SEGMENTS = [int(number) for number in os.environ.get("CRAWLMILL_SEGMENTS", "1,8").split(",")]
 ELSEWHERE = {"D65", "D101"}  # D65: names, in test_named.py; D101: test_budget.py
 
 SUSPECT = {"changed", "changed_too_often", "seam_mismatch", "digest_mismatch"}  # what came before is not all believed
@@ -40,7 +44,7 @@ def can_run(case: Case) -> bool:
         return False
 
 
-@pytest.mark.parametrize("segments", [1, 2, 8])
+@pytest.mark.parametrize("segments", SEGMENTS)
 @pytest.mark.parametrize("case", rows())
 async def test_right_or_absent(case: Case, segments: int, tmp_path: Path, pool: WorkerPool) -> None:
     """And when it failed: the same download succeeds once the server is well, without asking again for what it has."""
