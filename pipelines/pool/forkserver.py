@@ -1,7 +1,7 @@
 """The pool's side of a fork server: a process that has imported what workers need, and forks them.
 
-Starting an interpreter and importing a parser costs a worker 60 to 100 ms; a fork costs two. `multiprocessing` has the
-idea and the name, but needs its own processes around it. Here it stays what a pool can do without: whatever is wrong
+Starting an interpreter and importing a parser costs many times what a fork costs. `multiprocessing` has the idea and the
+name, but needs its own processes around it. Here it stays what a pool can do without: whatever is wrong
 with it (a module that cannot be imported or starts a thread, a server that was killed), workers are started one by one
 again, and what is wrong with a module is told then.
 
