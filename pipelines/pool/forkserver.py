@@ -1,9 +1,9 @@
 """The pool's side of a fork server: a process that has imported what workers need, and forks them.
 
-Starting an interpreter and importing a parser costs many times what a fork costs. `multiprocessing` has the idea and the
-name, but needs its own processes around it. Here it stays what a pool can do without: whatever is wrong
-with it (a module that cannot be imported or starts a thread, a server that was killed), workers are started one by one
-again, and what is wrong with a module is told then.
+Starting an interpreter and importing a parser costs many times what a fork costs. `multiprocessing` has the idea and
+the name, but needs its own processes around it. Here it stays what a pool can do without: whatever is wrong with it (a
+module that cannot be imported or starts a thread, a server that was killed), workers are started one by one again, and
+what is wrong with a module is told then.
 
 A worker's process is its child, not ours: it is killed through a pidfd and reaped by request. Until then it is a
 zombie, so its id belongs to nobody else. All methods are for the supervisor's thread: the kernel ties the server to it.
