@@ -1,6 +1,6 @@
 """Kill `crawl download` at random instants: the same command ends with every file right, and fetches nothing twice.
 
-`CRAWLMILL_KILLS` says how many kills (20; `make torture` 200), `CRAWLMILL_SEED` repeats the instants of a run. What a
+`CRAWLMILL_KILLS` says how many kills (12; `make torture` 200), `CRAWLMILL_SEED` repeats the instants of a run. What a
 journal proved at the instant of a kill must not cross the wire again, but for the few bytes that are compared.
 """
 
@@ -24,7 +24,7 @@ from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
 from crawler.testing.messages import Exchange, Reply, Request
 
-KILLS = min(int(os.environ.get("CRAWLMILL_KILLS", "20")), 200)
+KILLS = min(int(os.environ.get("CRAWLMILL_KILLS", "12")), 200)
 SEED = int(os.environ.get("CRAWLMILL_SEED", time.time_ns() % 1_000_000))
 MIB = 1 << 20
 SIZES = (0, 1, 300_000, MIB, 3 * MIB + 17, 9 * MIB, 14 * MIB + 1, 40 * MIB)
