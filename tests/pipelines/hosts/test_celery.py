@@ -48,7 +48,7 @@ class Host:
     """A Celery worker with one prefork process, and a client to it."""
 
     def __init__(self, folder: Path) -> None:
-        for name in ("queue", "control", "results"):
+        for name in ("queue", "control", "results", "outbox"):
             (folder / name).mkdir()
         (folder / "application.py").write_text(APPLICATION + WARM)
         self._log = (folder / "worker.log").open("w+")
@@ -60,13 +60,16 @@ class Host:
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment(WARM="1"), stdout=self._log, stderr=subprocess.STDOUT
         )
-        queue = {"data_folder_in": str(folder / "queue"), "data_folder_out": str(folder / "queue")}
+        queue = {"data_folder_in": str(folder / "queue"), "data_folder_out": str(folder / "outbox")}
         self._app = Celery("client", broker="filesystem://", backend=f"file://{folder / 'results'}")
         self._app.conf.update(broker_transport_options={**queue, "control_folder": str(folder / "control")})
 
     def send(self, name: str, *args: object) -> Any:
         """Send a task and return its AsyncResult."""
-        return self._app.send_task(name, args)
+        sent = self._app.send_task(name, args)
+        for message in (self._folder / "outbox").iterdir():  # whole: the broker reads a file while it is written
+            message.rename(self._folder / "queue" / message.name)
+        return sent
 
     def result(self, name: str, *args: object) -> Any:
         """Return what a task came to."""

@@ -15,7 +15,7 @@ import pool_tasks as tasks
 import pytest
 
 from pipelines.errors import TaskTimeout, WorkerCrashed
-from pipelines.pool import supervisor
+from pipelines.pool import nursery
 from pipelines.pool.channel import Channel
 from pipelines.pool.frames import Chunk, Kind
 from pipelines.pool.limits import Limits
@@ -119,7 +119,7 @@ def test_a_spare_has_its_task_before_its_successor_is_started(
 
     with WorkerPool(1) as pool:
         eventually(lambda: any(worker.is_spare and worker.is_ready for worker in pool.supervisor()._crew.workers))
-        monkeypatch.setattr(supervisor, "Process", Slow)
+        monkeypatch.setattr(nursery, "Process", Slow)
         guilty = pool.submit(tasks.leave, 3)
         assert pool.submit(tasks.same, 1, deadline=0.4).result(10) == 1
         assert isinstance(guilty.exception(10), WorkerCrashed)
