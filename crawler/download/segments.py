@@ -206,7 +206,8 @@ class Segments:
             try:
                 order = await future
             finally:
-                self._cuts.pop(steal.victim, None)
+                if self._cuts.get(steal.victim) is future:  # else the victim is being cut once more, for another lane
+                    del self._cuts[steal.victim]
         if order is not None:
             await self._fetch(order)
 
