@@ -6,8 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from crawler.download.plan.plan import Order, Plan
-from crawler.download.plan.rescue import Steal
+from crawler.download.plan.plan import Order, Plan, Steal
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
 from crawler.download.worker.wire import Cut, WasCut
