@@ -46,7 +46,7 @@ def test_a_worker_that_is_stopped_between_tasks_loses_none(pool: WorkerPool, eve
     eventually(lambda: pool.stats().ready == 2)
     for pid in pool.pids:
         os.kill(pid, signal.SIGSTOP)
-    futures = [pool.submit(tasks.same, number, deadline=0.2) for number in range(8)]
+    futures = [pool.submit(tasks.same, number, deadline=0.8) for number in range(8)]
     assert [future.result(20) for future in futures] == list(range(8))
 
 
