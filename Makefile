@@ -30,7 +30,7 @@ contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
 pytest: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Branches of the pool that its tests take, those in its worker processes included.
 coverage: $(INSTALLED)
