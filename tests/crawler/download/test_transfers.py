@@ -94,6 +94,18 @@ async def test_a_large_file_is_fetched_by_several_connections_at_once(
     assert result.fetched_bytes < 24 * MIB + MIB
 
 
+async def test_every_request_behind_the_first_names_the_version_it_wants(
+    server: FaultServer, downloader: Downloader
+) -> None:
+    file = version("A", 24 * MIB)
+    server.mount(PATH, lambda request: serve(request, file))
+    assert (await downloader.fetch(Wanted(server.url(PATH), "x", (sha256(file),)))).status == "verified"
+    first, *others = server.requests
+    assert first.header("if-range") is None
+    assert others
+    assert {request.header("if-range") for request in others} == {file.etag}
+
+
 async def test_a_file_that_is_there_is_not_fetched_again(server: FaultServer, downloader: Downloader) -> None:
     file = version("A", 3 * MIB)
     server.mount(PATH, lambda request: serve(request, file))
