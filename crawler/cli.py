@@ -24,7 +24,7 @@ from crawler.malloc import one_arena
 from crawler.progress.codes import MEANING
 from crawler.progress.output import Output
 from crawler.progress.text import printable
-from crawler.signals import Signals, Stopped
+from crawler.signals import Signals
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without `argv` this is the program itself: it takes over the signals, and ends the process instead of returning.
     """
-    signals = Signals()
+    signals = Signals(_err().line)
     if argv is None:
         gc.disable()  # nothing dies while the program loads; _settle_memory turns it on again
         one_arena()
@@ -74,24 +74,15 @@ def _guarded(arguments: list[str], signals: Signals) -> int:
     """Run a command; whatever it raises becomes a message and an exit code here, and nowhere else."""
     try:
         command = _COMMANDS.get(arguments[0]) if arguments else None
-        return command(arguments[1:]) if command else _crawl(arguments, signals)
+        return command(arguments[1:], signals) if command else _crawl(arguments, signals)
     except CrawlError as exc:
         _complain(exc)
         return exc.exit_code
-    except Stopped as exc:
-        return _stopped(signals, exc.code)
     except SystemExit as exc:  # argparse: --help, --version, wrong arguments
         return exc.code if isinstance(exc.code, int) else ExitCode.USAGE
     except Exception:  # noqa: BLE001  # the outermost boundary: a bug, told with its traceback, safe for a terminal
-        if signals.stopped_the_start and signals.code is not None:
-            return _stopped(signals, signals.code)  # `Stopped`, wrapped by what it went through
         _confess()
         return ExitCode.INTERNAL
-
-
-def _stopped(signals: Signals, code: ExitCode) -> int:
-    _err().line(f"crawl: {signals.name} before the crawl began; nothing was changed")
-    return code
 
 
 def _complain(error: CrawlError) -> None:
@@ -304,7 +295,7 @@ def _load(path: Path, overrides: Sequence[str], *, quiet: bool = False) -> Confi
 # -- the sisters
 
 
-def _check(arguments: list[str]) -> int:
+def _check(arguments: list[str], signals: Signals) -> int:
     parser = argparse.ArgumentParser(prog="crawl check", description="Say whether a configuration can be used.")
     parser.add_argument("config", metavar="CONFIG", type=Path)
     _add_overrides(parser)
@@ -318,7 +309,7 @@ def _check(arguments: list[str]) -> int:
     return ExitCode.COMPLETE
 
 
-def _demo(arguments: list[str]) -> int:
+def _demo(arguments: list[str], signals: Signals) -> int:
     from crawler.demo import command
 
     parser = argparse.ArgumentParser(prog="crawl demo", description="Serve a deterministic web in a box on loopback.")
@@ -326,7 +317,7 @@ def _demo(arguments: list[str]) -> int:
     return command.main(parser.parse_args(arguments), _say)
 
 
-def _repro(arguments: list[str]) -> int:
+def _repro(arguments: list[str], signals: Signals) -> int:
     from crawler.quarantine import repro
     from crawler.quarantine.case import CaseError
 
@@ -349,7 +340,7 @@ def _repro(arguments: list[str]) -> int:
     return ExitCode.COMPLETE if ended else ExitCode.FAILURES
 
 
-def _download(arguments: list[str]) -> int:
+def _download(arguments: list[str], signals: Signals) -> int:
     from crawler.download import command
 
     parser = argparse.ArgumentParser(
@@ -365,10 +356,10 @@ def _download(arguments: list[str]) -> int:
 
     say = (lambda line: None) if options.quiet else (lambda line: _say(printable(line)))
     with Shown(_err(), os.environ, plain=options.plain, quiet=options.quiet) as shown:
-        return command.main(options, say, lambda line: _err().line(printable(line)), shown.watch)
+        return command.main(options, say, lambda line: _err().line(printable(line)), shown.watch, signals)
 
 
-def _verify(arguments: list[str]) -> int:
+def _verify(arguments: list[str], signals: Signals) -> int:
     from crawler.download import verify_command
 
     parser = argparse.ArgumentParser(
@@ -378,10 +369,11 @@ def _verify(arguments: list[str]) -> int:
     )
     verify_command.add_arguments(parser)
     options = parser.parse_args(arguments)
-    return verify_command.main(options, lambda line: _say(printable(line)), lambda line: _err().line(printable(line)))
+    tell = lambda line: _err().line(printable(line))  # noqa: E731
+    return verify_command.main(options, lambda line: _say(printable(line)), tell, signals=signals)
 
 
-def _schema(arguments: list[str]) -> int:
+def _schema(arguments: list[str], signals: Signals) -> int:
     import json
 
     from crawler.config import json_schema
@@ -393,6 +385,6 @@ def _schema(arguments: list[str]) -> int:
     return ExitCode.COMPLETE
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+_COMMANDS: dict[str, Callable[[list[str], Signals], int]] = {
     "check": _check, "demo": _demo, "download": _download, "repro": _repro, "schema": _schema, "verify": _verify,
 }  # fmt: skip

@@ -3,24 +3,28 @@
 The first signal asks for a drain, the second for an end at once. If an end at once is not there within a second,
 because a disk or a terminal hangs, the process ends as by `kill -9`, which the state survives at any instant. Stages:
 
-    starting   nothing is under way yet: the first signal raises `Stopped`, the second ends the process
+    starting   nothing is under way yet: the first signal ends the process, and says so
     held       between start-up and the first page, and while closing: a signal is noted
     steering   signals are told to the crawl, in its event loop
     settled    the result is on disk and said: a signal ends the process with the exit code that is true
 
 SIGHUP, which a closed terminal sends, is as SIGTERM, but never the second one: shell and kernel both send it. A signal
 that was ignored when the process began stays ignored: `nohup crawl` survives its terminal.
+
+No handler ever raises. An exception at an arbitrary instruction ends in whatever that instruction belongs to: a library
+that wraps it, or the C code of one that is being imported and never thought of it (orjson's ends in a segmentation
+fault).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawler.errors import ExitCode
 
@@ -39,18 +43,14 @@ _CODES = {
 }
 
 
-class Stopped(BaseException):
-    """A signal came while the program was starting. No `Exception`: nothing but the outermost room may catch it."""
-
-    def __init__(self, code: ExitCode) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class Signals:
-    """The handlers of one process. Install them once, in the main thread."""
+    """The handlers of one process. Install them once, in the main thread.
 
-    def __init__(self) -> None:
+    `say` gets the line that tells of an end before anything was under way.
+    """
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        self._say = say
         self.code: ExitCode | None = None
         """What the first signal means; None before."""
         self.name = ""
@@ -65,15 +65,6 @@ class Signals:
         for number in _CODES:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._received)
-
-    @property
-    def stopped_the_start(self) -> bool:
-        """Whether a signal came while nothing was under way yet.
-
-        What then ends the start may look like a bug: the interpreter wraps what is raised in a `__set_name__`, say, in
-        an error of its own (RuntimeError, before Python 3.12), and a library may catch `BaseException`.
-        """
-        return self.code is not None and self._tell is None
 
     def hold(self) -> None:
         """From now on a signal is only noted."""
@@ -90,6 +81,29 @@ class Signals:
         finally:
             self._tell = _note
 
+    async def cancelling(self, work: Coroutine[Any, Any, int], stopped: Callable[[], None]) -> int:
+        """Return what `work` returns; the first signal cancels it, and then `stopped` is called and its code returned.
+
+        The second one is an end at once, as by `kill -9`. A signal that comes when the work is done changes nothing.
+        """
+        import asyncio
+
+        task = asyncio.ensure_future(work)
+
+        def stop(hurry: bool) -> None:
+            if hurry:
+                os._exit(self.code if self.code is not None else ExitCode.INTERNAL)
+            task.cancel()
+
+        with self.steering(asyncio.get_running_loop(), stop):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if self.code is None:
+                    raise
+                stopped()
+                return self.code
+
     def settle(self, code: int) -> None:
         """Note that all is done but the exit."""
         self._settled = code
@@ -103,12 +117,12 @@ class Signals:
             self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             self._first_at = now
             if self._tell is None:
-                raise Stopped(self.code)
+                self._say(f"crawl: {self.name} before anything began; nothing was changed")
+                os._exit(self.code)
             self._tell(False)
         elif number != signal.SIGHUP and now - self._first_at >= SAME_SECONDS and not self._is_hurried:
             self._is_hurried = True
-            if self._tell is None:
-                os._exit(self.code)
+            assert self._tell is not None, "there was a first one, and it did not end the process"
             self._end_soon(self.code)
             self._tell(True)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from crawler.download.proof.digests import DigestError, parse_digest
 from crawler.download.start import loop_factory, new_pool
@@ -23,6 +22,7 @@ from crawler.errors import ExitCode
 from crawler.fetch.options import FetchOptions
 
 if TYPE_CHECKING:
+    from crawler.signals import Signals
     from pipelines.pool.pool import WorkerPool
 
 Say = Callable[[str], None]
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--plain", action="store_true", help="plain progress lines even on a terminal")
 
 
-def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Watcher | None]) -> int:
+def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Watcher | None], signals: Signals) -> int:
     """Download and return the exit code: 0, 2 wrong arguments, 3 a file failed, 6 the disk, 130 or 143 stopped.
 
     `say` gets one line for each file that is there, `tell` one for each that is not; names in them are not safe for a
@@ -101,7 +101,9 @@ def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Wa
         pool.start()
         options = _reaching(options, wanted)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_stoppable(_run(root, wanted, options, pool, say, tell, watcher()), tell))
+            work = _run(root, wanted, options, pool, say, tell, watcher())
+            stopped = partial(tell, "crawl download: stopped; the same command goes on from here")
+            return runner.run(signals.cancelling(work, stopped))
     finally:
         pool.kill()
 
@@ -245,27 +247,3 @@ def _bytes(text: str) -> float:
     if unit not in _UNITS or not number.replace(".", "", 1).isdigit() or not float(number):
         raise argparse.ArgumentTypeError(f"expected a number of bytes such as 500k, 10M or 2G, got {text!r}")
     return float(number) * _UNITS[unit]
-
-
-async def _stoppable(work: Coroutine[Any, Any, int], tell: Say) -> int:
-    """Run until the end, or until SIGINT or SIGTERM cancels the work; a second signal ends the process at once."""
-    task = asyncio.ensure_future(work)
-    codes: list[ExitCode] = []
-
-    def stop(code: ExitCode) -> None:
-        if codes:
-            os._exit(codes[0])  # as by kill -9, which the journals survive
-        codes.append(code)
-        task.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, stop, code)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not codes:
-            raise
-        tell("crawl download: stopped; the same command goes on from here")
-        return codes[0]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from crawler.download.disk.layout import places_of
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.verify import Checked, Job, NoReceiptsError, adopt, bytes_read, check_file, jobs, verify_all
 from crawler.errors import ExitCode
+from crawler.signals import Signals
 from pipelines.pool.pool import WorkerPool
 
 PROGRESS_SECONDS = 5.0
@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-q", "--quiet", action="store_true", help="name what is damaged, nothing else")
 
 
-def main(args: argparse.Namespace, say: Say, tell: Say, opens: Opens | None = None) -> int:
+def main(
+    args: argparse.Namespace, say: Say, tell: Say, opens: Opens | None = None, *, signals: Signals | None = None
+) -> int:
     """Verify and return the exit code: 0 all right, 2 nothing to verify, 3 something is damaged, 130 or 143 stopped.
 
     `say` gets what was found and `tell` how far it is, both as lines; names in them are not safe for a terminal yet.
@@ -78,7 +80,9 @@ def main(args: argparse.Namespace, say: Say, tell: Say, opens: Opens | None = No
     verifying = _Verifying(root, todo, say, (lambda _: None) if args.quiet else tell)
     repairing = (opens or partial(_downloader, networks=tuple(args.allow_address))) if args.repair else None
     with asyncio.Runner() as runner:
-        return runner.run(_stoppable(verifying.run(args.processes, repairing), tell))
+        work = verifying.run(args.processes, repairing)
+        stopped = partial(tell, "crawl verify: stopped; nothing was changed but what was repaired")
+        return runner.run((signals or Signals()).cancelling(work, stopped))
 
 
 def _downloader(root: Path, networks: tuple[IPv4Network | IPv6Network, ...]) -> AbstractAsyncContextManager[Repairs]:
@@ -95,27 +99,6 @@ def _count(text: str) -> int:
     if not 1 <= value <= 1024:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024, got {text}")
     return value
-
-
-async def _stoppable(work: Coroutine[Any, Any, int], tell: Say) -> int:
-    """Run until the end, or until SIGINT or SIGTERM cancels the work; return the exit code."""
-    task = asyncio.ensure_future(work)
-    codes: list[ExitCode] = []
-
-    def stop(code: ExitCode) -> None:
-        codes.append(code)
-        task.cancel()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.INTERRUPTED)
-    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.TERMINATED)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not codes:
-            raise
-        tell("crawl verify: stopped; nothing was changed but what was repaired")
-        return codes[0]
 
 
 class _Verifying:
