@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr, replace
 
 from crawler.config.downloads import Download, Downloads
 from crawler.config.parsed import Finding, Source
-from crawler.config.resume import digest, scope_dump
+from crawler.config.resume import SECTIONS, digest, scope_dump
 from crawler.config.section import Section, assemble
 from crawler.config.sections import Cpu, Fetch, Job, Origin, Output, Parse, Politeness, Priority, Report, Scope, Url
 from crawler.config.tree import dump
@@ -75,7 +75,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     def scope_dump(self) -> dict[str, Any]:
         """Return what decides which URLs belong to the crawl, as the file has it: stored, and compared on resume."""
-        return scope_dump(self.redacted())
+        return scope_dump({name: dump(getattr(self, name)) for name in SECTIONS})  # all of it takes 4 ms at start
 
     def scope_digest(self) -> str:
         """Return the SHA-256 of `scope_dump()`, in hex."""

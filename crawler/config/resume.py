@@ -18,6 +18,10 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
 }
 
 
+SECTIONS = tuple(_KEYS)
+"""The sections that `scope_dump` looks at."""
+
+
 def scope_dump(config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the sections and keys of a dumped config that decide about URLs."""
     return {
