@@ -133,7 +133,7 @@ def _case(name: str, home: Path, port: int, size: int, stack: ExitStack) -> Case
         return _many(home, port)
     if name == "slow":
         return _slow(stack)
-    sha256 = _source(home / "www/large.bin", size)
+    sha256 = source(home / "www/large.bin", size)
     fields = {"url": f"http://127.0.0.1:{port}/large.bin", "sha256": sha256}
     return Case(ONE, fields, lambda out: _sha256(out / "f") == sha256)
 
@@ -141,7 +141,7 @@ def _case(name: str, home: Path, port: int, size: int, stack: ExitStack) -> Case
 def _many(home: Path, port: int) -> Case:
     folder = home / "www/many"
     folder.mkdir(exist_ok=True)
-    sums = {f"{number}.bin": _source(folder / f"{number}.bin", SMALL_BYTES) for number in range(SMALL_FILES)}
+    sums = {f"{number}.bin": source(folder / f"{number}.bin", SMALL_BYTES) for number in range(SMALL_FILES)}
     lines = (
         f"http://127.0.0.1:{port}/many/{name}\n  out={name}\n  checksum=sha-256={value}\n"
         for name, value in sums.items()
@@ -167,7 +167,7 @@ def _slow(stack: ExitStack) -> Case:
     return Case(ONE, fields, lambda out: _sha256(out / "f") == sha256, again)
 
 
-def _source(path: Path, size: int) -> str:
+def source(path: Path, size: int) -> str:
     """Make a file of random bytes once, and return its SHA-256."""
     if not path.exists():
         with path.open("wb") as file:
