@@ -29,6 +29,7 @@ from crawler.download.worker.wire import (
     Fetch,
     Follow,
     Forget,
+    Go,
     Hashed,
     Head,
     Held,
@@ -42,6 +43,7 @@ from crawler.download.worker.wire import (
     Stop,
     Upto,
     WasCut,
+    Write,
     encode,
 )  # fmt: skip
 from crawler.errors import WorkersError
@@ -65,10 +67,11 @@ Tell = Callable[[Report], None]
 class Running:
     """One order under way in a worker."""
 
-    __slots__ = ("began", "ended", "hand", "id", "lead", "tell", "url")
+    __slots__ = ("began", "ended", "file", "hand", "id", "lead", "tell", "url")
 
     def __init__(self, order: Fetch, hand: Hand, tell: Tell) -> None:
         self.id = order.id
+        self.file = order.file
         self.url = order.url
         self.lead = order.lead
         self.began = asyncio.get_running_loop().time()
@@ -76,9 +79,15 @@ class Running:
         self.tell = tell
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
-    def send(self, order: Order) -> None:
+    def send(self, order: Cut | Stop | Write) -> None:
         """Say something more about it."""
         self.hand.send(order)
+
+    def go(self, path: str, *, is_small: bool) -> None:
+        """Say where the body belongs that `Head` told of; `is_small` when the worker is to do the file alone."""
+        if not is_small:
+            self.hand.files.add(self.file)
+        self.hand.send(Go(self.id, path, is_small))
 
     async def wait(self) -> Ended:
         """Return its end. When cancelled, stop it and wait until it has stopped, for a few seconds."""
@@ -103,6 +112,9 @@ class Hand(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.running: dict[int, Running] = {}
         self.hashing: dict[int, Tell] = {}
+        self.files: set[int] = set()
+        """Those that the worker has opened, or is about to."""
+        self._outgoing: list[bytes] = []
         self.is_known = False
         """Whether it showed its token."""
         self.pid = 0
@@ -156,9 +168,18 @@ class Hand(asyncio.Protocol):
             self._crew.shared()
 
     def send(self, order: Order) -> None:
-        """Send an order; into the void when the worker has gone, whose end is told anyway."""
+        """Send an order with all others of this turn of the loop: each system call wakes the worker.
+
+        Into the void when the worker has gone, whose end is told anyway.
+        """
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(encode(order))
+
+    def _flush(self) -> None:
+        data, self._outgoing = b"".join(self._outgoing), []
         if self._transport is not None:
-            self._transport.write(encode(order))
+            self._transport.write(data)
 
     @property
     def is_gone(self) -> bool:
@@ -168,6 +189,7 @@ class Hand(asyncio.Protocol):
     def hang_up(self) -> None:
         """Let the worker see the end of its socket: it stops all it does and ends."""
         if self._transport is not None:
+            self._flush()
             self._transport.close()
 
     def begin(self, order: Fetch, tell: Tell) -> Running:
@@ -179,6 +201,8 @@ class Hand(asyncio.Protocol):
             )
             return running
         self.running[order.id] = running
+        if order.path:
+            self.files.add(order.file)
         self._crew.shared()
         self.send(order)
         return running
@@ -190,6 +214,7 @@ class Hand(asyncio.Protocol):
     def follow(self, file: int, path: str, hashes: tuple[str, ...], tell: Tell) -> None:
         """Let the worker hash a file behind `advance`; `tell` gets each `Hashed`."""
         self.hashing[file] = tell
+        self.files.add(file)
         self.send(Follow(file, path, hashes))
         if self.is_gone:
             del self.hashing[file]
@@ -202,9 +227,11 @@ class Hand(asyncio.Protocol):
         self.send(Upto(file, upto, is_all))
 
     def forget(self, file: int) -> None:
-        """Close a file in the worker."""
+        """Close a file in the worker, if it is open there."""
         self.hashing.pop(file, None)
-        self.send(Forget(file))
+        if file in self.files:
+            self.files.discard(file)
+            self.send(Forget(file))
 
 
 class Crew:

@@ -26,7 +26,6 @@ from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.segments import FileChanged, PartsRefused
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
-from crawler.download.worker.wire import Go
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
@@ -249,7 +248,7 @@ class Transfer:
             assert self._place is not None
             if not small:
                 small = str(self._place.small_part())
-                opened.running.send(Go(opened.running.id, small, True))
+                opened.running.go(small, is_small=True)
             return await self._small(opened, small)
         finally:
             if not opened.running.ended.done():

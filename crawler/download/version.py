@@ -22,7 +22,7 @@ from crawler.download.retry import Source
 from crawler.download.segments import Segments
 from crawler.download.tail import Tail
 from crawler.download.values import FileProgress, ProgressSink
-from crawler.download.worker.wire import Ended, Go, Landed, Progress, Report
+from crawler.download.worker.wire import Ended, Landed, Progress, Report
 from pipelines.cpu import run_blocking
 
 LEAD_BYTES = 256 << 20
@@ -70,7 +70,7 @@ class Version:
         order = plan.begun(0, opened.end, self._loop.time(), 0)
         segments = Segments(books, plan, self._hands(opened))
         segments.adopt(running, order, opened.source)
-        running.send(Go(running.id, books.part, False))
+        running.go(books.part, is_small=False)
         await self._drive(segments, plan, (order, opened.source))
         return books.size
 
@@ -88,7 +88,7 @@ class Version:
 
         running.tell = heard
         books.segments = max(books.segments, 1)
-        running.send(Go(running.id, books.part, False))
+        running.go(books.part, is_small=False)
         keeping = self._loop.create_task(books.keep_journal())
         try:
             await first_of(keeping, running.ended)
