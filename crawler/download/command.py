@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--digest", action="append", default=[], metavar="DIGEST", help="as sha512:HEX or md5=BASE64; may be repeated")
     add("--size", type=int, metavar="BYTES", help="how large the file must be")
     add("--require-digest", action="store_true", help="fail where nobody says what a file hashes to")
+    add(
+        "--look-beside",
+        action="store_true",
+        help="look for the file's checksum beside it, NAME.sha256, NAME.sha512, NAME.md5, SHA256SUMS and the like, "
+        "and hold the file to it",
+    )
     add("-s", "--segments", type=_count, default=8, metavar="N", help="most connections for a file [8]")
     add("--files", type=_count, default=32, metavar="N", help="most files at once [32]")
     add("--per-host", type=_count, default=None, metavar="N", help="most connections to a host [as many as segments]")
@@ -158,6 +164,7 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
         retries=args.retries,
         max_bytes=int(args.max_size) if args.max_size is not None else None,
         require_digest=args.require_digest,
+        look_beside=args.look_beside,
         is_durable=not args.no_sync,
         rate_limit=args.limit_rate,
         fetch=FetchOptions(

@@ -289,6 +289,11 @@ class Crew:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def scratch(self) -> Path:
+        """Return where a worker may put what is no file of anybody's: in a folder of our own, gone with the block."""
+        assert self._folder is not None, "used inside `async with`"
+        return self._folder / secrets.token_hex(8)
+
     @property
     def hands(self) -> tuple[Hand, ...]:
         """The workers that are there."""

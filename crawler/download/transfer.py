@@ -139,6 +139,8 @@ class Transfer:
 
     async def _fetched(self, left: Left | None) -> FileResult:
         """Fetch until there is a result, from what is `left` at first."""
+        if self._yard.sidecars is not None:  # before the first byte: the hash has to know what to compute
+            self._books.claim(await self._yard.sidecars.claims(self._wanted))
         try:
             if left is not None and (done := await self._attempt(lambda: self._resumed(left))) is not None:
                 return done

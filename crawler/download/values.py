@@ -107,6 +107,9 @@ class DownloadOptions:
     """A larger file is refused."""
     require_digest: bool = False
     """Whether a file that nobody announced a digest of is a failure."""
+    look_beside: bool = False
+    """Whether to ask for the checksum file of a file whose digest the caller does not know: `NAME.sha256`, or
+    `SHA256SUMS` in its folder. `crawler.download.sidecars.GUESSES` are all names that are tried."""
     algorithms: tuple[str, ...] = ("sha256",)
     """Digests to record, beside those that were announced."""
     is_durable: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from crawler.download.crew import Crew
 from crawler.download.disk.disk import DISK
@@ -16,6 +16,9 @@ from crawler.download.disk.receipt import Receipt
 from crawler.download.place import Place
 from crawler.download.turns import Turns
 from crawler.download.values import DownloadOptions, Gate
+
+if TYPE_CHECKING:
+    from crawler.download.sidecars import Sidecars
 
 MOST_TAKEN = 32
 MOST_FINISHED = 64
@@ -42,6 +45,11 @@ class Yard:
         self.options = options
         self.crew = crew
         self.gate = gate
+        self.sidecars: Sidecars | None = None
+        if options.look_beside:
+            from crawler.download.sidecars import Sidecars  # nobody else pays for what it imports
+
+            self.sidecars = Sidecars(crew, gate, options)
         self._takes: Turns[Callable[[], None], None] = Turns(_each, MOST_TAKEN)
         self._finishes: Turns[Finishing, None] = Turns(self._finish, MOST_FINISHED)
 

@@ -82,6 +82,20 @@ def find(text: str | bytes, name: str, kind: str | None = None) -> list[Digest]:
     return _without_contradictions(found)
 
 
+def of_folder(text: str | bytes, kind: str | None = None) -> dict[str, list[Digest]]:
+    """Return the digests of the files that lie beside a list, by their names; each as `find` gives them. Never raises.
+
+    Names count as `sha256sum -c` takes them: one with a folder in it is that of another file, and a bare digest is
+    nobody's.
+    """
+    listed: dict[str, list[Digest]] = {}
+    for entry in entries(text, kind):
+        parts = _components(entry.name or "")
+        if len(parts) == 1:
+            listed.setdefault(parts[0], []).append(entry.digest)
+    return {name: _without_contradictions(found) for name, found in listed.items()}
+
+
 def _bare(listed: list[Entry]) -> list[Digest]:
     """Return the digests of a file that names no other file."""
     return [entry.digest for entry in listed] if all(entry.name is None for entry in listed) else []

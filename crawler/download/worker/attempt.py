@@ -216,6 +216,8 @@ class Attempt:
         can_be_small = length is not None and length <= SMALL_BYTES
         is_small = await self._opened(answer, length, identity, is_part=False, can_be_small=can_be_small)
         run = self._run = Landing(0, length, 0)
+        if self._cut is not None:  # asked for while this waited
+            run.end = self._cut if length is None else min(length, self._cut)
         await self._receive(answer, run, promised=length, is_small=is_small)
 
     async def _at_end(self, answer: Answer, total: int | None) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.download.proof.digests import Digest, digest_of
-from crawler.download.proof.sums import MAX_BYTES, Entry, entries, find, kind_of
+from crawler.download.proof.sums import MAX_BYTES, Entry, entries, find, kind_of, of_folder
 
 DATA = b"some data\n"
 SHA256, MD5, SHA512 = (digest_of(name, DATA) for name in ("sha256", "md5", "sha512"))
@@ -185,6 +185,14 @@ def test_d112_two_matches() -> None:
     assert find(both, "a.iso") == [SHA512, SHA256, MD5], "the strongest first"
 
 
+def test_d112_a_list_of_a_folder_is_for_the_files_beside_it() -> None:
+    """As `sha256sum -c` takes the names: what a deeper folder has is another file, and a bare digest is nobody's."""
+    sums = f"{HEX}  a.iso\n{ZERO}  deep/a.iso\n{HEX} *./b c.iso\n{ZERO}  ../up.iso\n{ZERO}\n{ZERO}  -\n"
+    assert of_folder(sums) == {"a.iso": [SHA256], "b c.iso": [SHA256]}
+    both = f"{MD5.value.hex()}  a.iso\n{HEX}  a.iso\n{HEX}  twice.iso\n{ZERO}  twice.iso\n"
+    assert of_folder(both) == {"a.iso": [SHA256, MD5], "twice.iso": []}
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a\0b", "\u202ecod.exe", "x" * 10_000, "\ud800"])
 def test_d112_hostile_names_are_only_compared(name: str) -> None:
     assert [entry.name for entry in entries(f"{HEX}  {name}")] == [name]
@@ -222,6 +230,7 @@ def test_no_bytes_raise(raw: bytes, name: str) -> None:
     for entry in entries(raw):
         assert isinstance(entry.digest, Digest)
     assert all(isinstance(digest, Digest) for digest in find(raw, name))
+    assert all(isinstance(digest, Digest) for digests in of_folder(raw).values() for digest in digests)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(lambda name: name.strip() == name != "-"))
