@@ -49,6 +49,7 @@ from crawler.fetch.options import FetchOptions
 from pipelines.errors import PoolBroken, PoolClosed, WorkerCrashed
 from pipelines.in_worker import run_async_in_worker
 from pipelines.pool.pool import WorkerPool
+from pipelines.url import host_of
 
 START_SECONDS = 60.0
 """Without any worker, after which none is waited for."""
@@ -65,7 +66,7 @@ Tell = Callable[[Report], None]
 class Running:
     """One order under way in a worker."""
 
-    __slots__ = ("began", "ended", "hand", "id", "lead", "tell", "url")
+    __slots__ = ("began", "ended", "hand", "id", "is_answered", "lead", "tell", "url")
 
     def __init__(self, order: Fetch, hand: Hand, tell: Tell) -> None:
         self.id = order.id
@@ -74,6 +75,7 @@ class Running:
         self.began = asyncio.get_running_loop().time()
         self.hand = hand
         self.tell = tell
+        self.is_answered = False
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
     def send(self, order: Order) -> None:
@@ -142,6 +144,7 @@ class Hand(asyncio.Protocol):
                 self._end(message)
             case Head() | Progress() | WasCut() | Held() | Landed():
                 if (running := self.running.get(message.id)) is not None:
+                    running.is_answered = True
                     running.tell(message)
             case Hashed():
                 if (tell := self.hashing.get(message.file)) is not None:
@@ -266,6 +269,10 @@ class Crew:
     def hands(self) -> tuple[Hand, ...]:
         """The workers that are there."""
         return tuple(self._hands)
+
+    def running_at(self, host: str) -> list[Running]:
+        """Return the requests under way at a host, of all files."""
+        return [each for hand in self._hands for each in hand.running.values() if host_of(each.url) == host]
 
     def new_order(self) -> int:
         """Return a number that no other order has."""

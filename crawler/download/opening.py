@@ -123,6 +123,8 @@ class Opening:
             source.redirected(asked, ended.target)
             return
         self._books.retries += 1
+        if ended.is_refusal:
+            self._books.refused(asked, ended)
         if fault is Fault.RATE_LIMITED or ended.status == 503:
             self._books.gate.slow_down(source.at, ended.retry_after)
         failure = Failure(fault, ended.detail, ended.status, ended.retry_after)
