@@ -79,6 +79,26 @@ def test_a_file_is_there_and_verified(server: FaultServer, tmp_path: Path) -> No
     assert again.returncode == 0
 
 
+def test_quiet_says_nothing_but_errors(server: FaultServer, tmp_path: Path) -> None:
+    server.mount(PATH, lambda request: serve(request, version("A", 1000)))
+    server.mount("/gone", lambda request: Reply(404))
+    done = command("--quiet", server.url(PATH), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = command("--quiet", server.url("/gone"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "gone: status 404" in done.stderr
+
+
+def test_quiet_stops_without_a_word(server: FaultServer, tmp_path: Path) -> None:
+    """The exit code says it, as with a crawl."""
+    server.mount(PATH, lambda request: replace(serve(request, version("A", 80 * MIB)), rate=MIB))
+    process = started("--quiet", server.url(PATH), cwd=tmp_path)
+    wait_for_bytes(server, MIB)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 143
+
+
 def test_lines_that_could_not_be_written_are_no_success(server: FaultServer, tmp_path: Path) -> None:
     """The file is there and stays there; whoever keeps the lines has to know that they are missing."""
     server.mount(PATH, lambda request: serve(request, version("A", 1000)))
