@@ -1,7 +1,8 @@
 """The command `crawl`: arguments, what is said to whom, exit codes.
 
 Progress, warnings and errors go to stderr, the result to stdout: `crawl config.toml > result.txt` keeps the one and
-shows the other, and `2>/dev/null` leaves the result alone. A reader that goes away early changes nothing.
+shows the other, and `2>/dev/null` leaves the result alone. A reader that goes away early changes nothing; a result
+that cannot be written is no success.
 
 What a crawl needs is imported in the order in which it is needed: the configuration first, then the worker processes
 are started, and while they load their libraries this process loads its own.
@@ -22,8 +23,7 @@ from crawler import __version__
 from crawler.errors import ConfigError, CrawlError, ExitCode
 from crawler.malloc import one_arena
 from crawler.progress.codes import MEANING
-from crawler.progress.output import Output
-from crawler.progress.text import printable
+from crawler.progress.streams import Streams
 from crawler.signals import Signals
 
 if TYPE_CHECKING:
@@ -58,59 +58,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without `argv` this is the program itself: it takes over the signals, and ends the process instead of returning.
     """
-    signals = Signals(_err().line)
+    streams = Streams()
+    signals = Signals(streams.tell)
     if argv is None:
         gc.disable()  # nothing dies while the program loads; _settle_memory turns it on again
         one_arena()
         _occupy_standard_descriptors()
         signals.install()
-        code = _guarded(sys.argv[1:], signals)
+        code = _guarded(sys.argv[1:], signals, streams)
         signals.settle(code)
-        _leave(code)
-    return _guarded(list(argv), signals)
+        _leave(code, signals, streams)
+    return streams.verdict(_guarded(list(argv), signals, streams))
 
 
-def _guarded(arguments: list[str], signals: Signals) -> int:
+def _guarded(arguments: list[str], signals: Signals, streams: Streams) -> int:
     """Run a command; whatever it raises becomes a message and an exit code here, and nowhere else."""
     try:
         command = _COMMANDS.get(arguments[0]) if arguments else None
-        return command(arguments[1:], signals) if command else _crawl(arguments, signals)
+        return command(arguments[1:], signals, streams) if command else _crawl(arguments, signals, streams)
     except CrawlError as exc:
-        _complain(exc)
+        _complain(exc, streams)
         return exc.exit_code
     except SystemExit as exc:  # argparse: --help, --version, wrong arguments
         return exc.code if isinstance(exc.code, int) else ExitCode.USAGE
     except Exception:  # noqa: BLE001  # the outermost boundary: a bug, told with its traceback, safe for a terminal
-        _confess()
+        _confess(streams)
         return ExitCode.INTERNAL
 
 
-def _complain(error: CrawlError) -> None:
+def _complain(error: CrawlError, streams: Streams) -> None:
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            _err().line(printable(str(problem)))
+            streams.tell(str(problem))
         return
-    _err().line(f"crawl: {printable(str(error))}")
+    streams.tell(f"crawl: {error}")
 
 
-def _confess() -> None:
+def _confess(streams: Streams) -> None:
     from traceback import format_exc
 
     for line in format_exc().splitlines():
-        _err().line(printable(line))
-    _err().line("crawl: internal error, a bug; what was recorded is intact, and the same command goes on from there")
-
-
-def _out() -> Output:
-    return Output(1, getattr(sys.stdout, "encoding", None))
-
-
-def _err() -> Output:
-    return Output(2, getattr(sys.stderr, "encoding", None))
-
-
-def _say(text: str) -> None:
-    _out().line(text)
+        streams.tell(line)
+    streams.tell("crawl: internal error, a bug; what was recorded is intact, and the same command goes on from there")
 
 
 def _occupy_standard_descriptors() -> None:
@@ -122,16 +111,14 @@ def _occupy_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
 
 
-def _leave(code: int) -> NoReturn:
+def _leave(code: int, signals: Signals, streams: Streams) -> NoReturn:
     """End the process. Taking an interpreter full of modules apart would take longer than many a crawl."""
     import atexit
 
     atexit._run_exitfuncs()  # noqa: SLF001  # as the interpreter would
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # closed, or its reader has gone: nobody left to tell
+    streams.flush()
+    code = streams.verdict(code)
+    signals.settle(code)
     os._exit(code)
 
 
@@ -170,24 +157,24 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _crawl(arguments: list[str], signals: Signals) -> int:
+def _crawl(arguments: list[str], signals: Signals, streams: Streams) -> int:
     options = _parser().parse_args(arguments)
     overrides = [*options.overrides, *_shorthands(options)]
-    config = _load(options.config, overrides, quiet=options.quiet)
+    config = _load(options.config, overrides, streams, quiet=options.quiet)
 
     from crawler.engine.workers import Workers
 
     workers = Workers(config.cpu)
     try:
         workers.start()
-        summary = _run(config, workers, options, signals)
+        summary = _run(config, workers, options, signals, streams)
     finally:
         workers.kill()
     signals.settle(summary.exit_code)
     if not options.quiet:
         from crawler.progress.result import result
 
-        _say("\n".join(result(summary, config.job.out, ["crawl", *arguments])))
+        streams.result("\n".join(result(summary, config.job.out, ["crawl", *arguments])))
     return summary.exit_code
 
 
@@ -209,7 +196,7 @@ def _toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _run(config: Config, workers: Workers, options: argparse.Namespace, signals: Signals) -> Summary:
+def _run(config: Config, workers: Workers, options: argparse.Namespace, signals: Signals, streams: Streams) -> Summary:
     """Crawl, with progress on stderr, steered by signals."""
     import asyncio
 
@@ -221,7 +208,7 @@ def _run(config: Config, workers: Workers, options: argparse.Namespace, signals:
 
     _settle_memory()
     style = view.choose(2, os.environ, quiet=options.quiet, plain=options.plain)
-    screen = view.screen_for(style, _err())
+    screen = view.screen_for(style, streams.err)
 
     async def crawl() -> Summary:
         async with Crawl(config, workers=workers, accept_changes=options.accept_changes) as running:
@@ -283,41 +270,41 @@ def _loop_factory(config: Config) -> Callable[[], AbstractEventLoop] | None:
     return None
 
 
-def _load(path: Path, overrides: Sequence[str], *, quiet: bool = False) -> Config:
+def _load(path: Path, overrides: Sequence[str], streams: Streams, *, quiet: bool = False) -> Config:
     from crawler.config import load
 
     config = load(path, overrides)
     for warning in () if quiet else config.warnings:
-        _err().line(f"crawl: warning: {printable(warning)}")
+        streams.tell(f"crawl: warning: {warning}")
     return config
 
 
 # -- the sisters
 
 
-def _check(arguments: list[str], signals: Signals) -> int:
+def _check(arguments: list[str], signals: Signals, streams: Streams) -> int:
     parser = argparse.ArgumentParser(prog="crawl check", description="Say whether a configuration can be used.")
     parser.add_argument("config", metavar="CONFIG", type=Path)
     _add_overrides(parser)
     options = parser.parse_args(arguments)
-    config = _load(options.config, options.overrides)
+    config = _load(options.config, options.overrides, streams)
     from crawler.engine.assemble import check
 
     check(config)
     seeds = len(config.job.seeds)
-    _say(printable(f"{options.config}: fine; {seeds} seed{'s' * (seeds != 1)}, output in {config.job.out}"))
+    streams.say(f"{options.config}: fine; {seeds} seed{'s' * (seeds != 1)}, output in {config.job.out}")
     return ExitCode.COMPLETE
 
 
-def _demo(arguments: list[str], signals: Signals) -> int:
+def _demo(arguments: list[str], signals: Signals, streams: Streams) -> int:
     from crawler.demo import command
 
     parser = argparse.ArgumentParser(prog="crawl demo", description="Serve a deterministic web in a box on loopback.")
     command.add_arguments(parser)
-    return command.main(parser.parse_args(arguments), _say)
+    return command.main(parser.parse_args(arguments), streams.result)
 
 
-def _repro(arguments: list[str], signals: Signals) -> int:
+def _repro(arguments: list[str], signals: Signals, streams: Streams) -> int:
     from crawler.quarantine import repro
     from crawler.quarantine.case import CaseError
 
@@ -333,14 +320,14 @@ def _repro(arguments: list[str], signals: Signals) -> int:
     if options.timeout is not None and not 0 < options.timeout <= 3600:
         parser.error(f"--timeout: expected seconds above 0 and up to 3600, got {options.timeout:g}")
     try:
-        ended = repro.main(options.case, options.out, options.timeout, lambda line: _say(printable(line)))
+        ended = repro.main(options.case, options.out, options.timeout, streams.say)
     except (CaseError, OSError) as exc:
-        _err().line(f"crawl repro: {printable(str(exc))}")
+        streams.tell(f"crawl repro: {exc}")
         return ExitCode.USAGE
     return ExitCode.COMPLETE if ended else ExitCode.FAILURES
 
 
-def _download(arguments: list[str], signals: Signals) -> int:
+def _download(arguments: list[str], signals: Signals, streams: Streams) -> int:
     from crawler.download import command
 
     parser = argparse.ArgumentParser(
@@ -354,12 +341,12 @@ def _download(arguments: list[str], signals: Signals) -> int:
     _settle_memory()
     from crawler.progress.downloads import Shown
 
-    say = (lambda line: None) if options.quiet else (lambda line: _say(printable(line)))
-    with Shown(_err(), os.environ, plain=options.plain, quiet=options.quiet) as shown:
-        return command.main(options, say, lambda line: _err().line(printable(line)), shown.watch, signals)
+    say = (lambda line: None) if options.quiet else streams.say
+    with Shown(streams.err, os.environ, plain=options.plain, quiet=options.quiet) as shown:
+        return command.main(options, say, streams.tell, shown.watch, signals)
 
 
-def _verify(arguments: list[str], signals: Signals) -> int:
+def _verify(arguments: list[str], signals: Signals, streams: Streams) -> int:
     from crawler.download import verify_command
 
     parser = argparse.ArgumentParser(
@@ -369,11 +356,10 @@ def _verify(arguments: list[str], signals: Signals) -> int:
     )
     verify_command.add_arguments(parser)
     options = parser.parse_args(arguments)
-    tell = lambda line: _err().line(printable(line))  # noqa: E731
-    return verify_command.main(options, lambda line: _say(printable(line)), tell, signals=signals)
+    return verify_command.main(options, streams.say, streams.tell, signals=signals)
 
 
-def _schema(arguments: list[str], signals: Signals) -> int:
+def _schema(arguments: list[str], signals: Signals, streams: Streams) -> int:
     import json
 
     from crawler.config import json_schema
@@ -381,10 +367,10 @@ def _schema(arguments: list[str], signals: Signals) -> int:
     argparse.ArgumentParser(prog="crawl schema", description="Print the JSON Schema of the configuration.").parse_args(
         arguments
     )
-    _say(json.dumps(json_schema(), indent=2))
+    streams.result(json.dumps(json_schema(), indent=2))
     return ExitCode.COMPLETE
 
 
-_COMMANDS: dict[str, Callable[[list[str], Signals], int]] = {
+_COMMANDS: dict[str, Callable[[list[str], Signals, Streams], int]] = {
     "check": _check, "demo": _demo, "download": _download, "repro": _repro, "schema": _schema, "verify": _verify,
 }  # fmt: skip

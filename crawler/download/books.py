@@ -12,21 +12,23 @@ from crawler.download.disk.disk import fault_of
 from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
+from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.discover import Claim, Trust, claims_of
 from crawler.download.retry import GivenUp, Source, Sources
 from crawler.download.tail import Tail
 from crawler.download.values import DownloadOptions, Gate
 from crawler.download.worker.wire import Ended, Head
 from pipelines.cpu import run_blocking
-from pipelines.url import CanonicalUrl, origin_of
+from pipelines.url import CanonicalUrl, host_of, origin_of
 
 
 class Books:
     """One file's. Owns nothing but its numbers."""
 
-    def __init__(self, crew: Crew, gate: Gate, sources: Sources, options: DownloadOptions) -> None:
+    def __init__(self, crew: Crew, gate: Gate, refusals: Refusals, sources: Sources, options: DownloadOptions) -> None:
         self.crew = crew
         self.gate = gate
+        self.refusals = refusals
         self.sources = sources
         self.options = options
         self.file = crew.new_file()
@@ -112,6 +114,15 @@ class Books:
     def received(self, ended: Ended) -> None:
         """Count what came off the wire."""
         self.received_bytes += ended.received
+
+    def refused(self, url: str, ended: Ended) -> None:
+        """Remember that a host would not serve a request beside those that are under way there, of any file.
+
+        Alone it is no matter of their number. Nor is it when nothing at all is answered: the line was cut.
+        """
+        others = self.crew.running_at(host_of(url))
+        if others and (not ended.is_silent or any(other.is_answered for other in others)):
+            self.refusals.refused(host_of(url), len(others), asyncio.get_running_loop().time())
 
     def advance(self, frontier: int) -> None:
         """Note how many contiguous bytes are on disk."""

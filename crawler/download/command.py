@@ -109,7 +109,7 @@ def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Wa
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             work = _run(root, wanted, options, pool, say, tell, watcher())
             stopped = partial(tell, "crawl download: stopped; the same command goes on from here")
-            return runner.run(signals.cancelling(work, stopped))
+            return runner.run(signals.cancelling(work, (lambda: None) if args.quiet else stopped))
     finally:
         pool.kill()
 

@@ -22,6 +22,7 @@ from crawler.download.disk.layout import ROOM, prepare, tidy
 from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import Fault
 from crawler.download.gate import HostGate
+from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.digests import Digest, parse_digest
 from crawler.download.report import result_of
 from crawler.download.retry import Patience, Sources
@@ -52,7 +53,8 @@ class Downloader:
         """`root` is made if it is not there. `gate`: None for `options.per_host` requests to a host at once."""
         self._root = Path(root).absolute()
         self._options = options or DownloadOptions()
-        self._gate = gate or HostGate(self._options.per_host)
+        self._refusals = Refusals(max(self._options.segments, self._options.per_host))
+        self._gate = gate or HostGate(self._options.per_host, self._refusals)
         self._pool = pool
         self._stack = AsyncExitStack()
         self._yard: Yard | None = None
@@ -70,7 +72,7 @@ class Downloader:
             )
             if await preparing:
                 stack.push_async_callback(run_blocking, tidy, self._root)
-            self._yard = Yard(self._root, self._options, crew, self._gate)
+            self._yard = Yard(self._root, self._options, crew, self._gate, self._refusals)
             self._stack = stack.pop_all()
         return self
 
@@ -135,7 +137,7 @@ class Downloader:
     def _refused(self, wanted: Wanted) -> FileResult:
         assert self._yard is not None
         terms = Patience(0, 0.0, 0.0, 0.0)
-        books = Books(self._yard.crew, self._gate, Sources([wanted.url], terms), self._options)
+        books = Books(self._yard.crew, self._gate, self._refusals, Sources([wanted.url], terms), self._options)
         return result_of(wanted, books, 0.0, "failed", fault=Fault.PROTOCOL, detail="no http(s) URL")
 
 

@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 
+from crawler.download.plan.refusals import Refusals
 from pipelines.url import CanonicalUrl, host_of
 
 
 class _Host:
-    def __init__(self, limit: int) -> None:
-        self.slots = asyncio.Semaphore(limit)
-        self.users = 0
+    def __init__(self) -> None:
+        self.inside = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
         self.not_before = 0.0
 
 
 class HostGate:
-    """At most `per_host` requests to a host at once, first come, first served."""
+    """At most `per_host` requests to a host at once, and no more than it was seen to serve; first come, first served.
 
-    def __init__(self, per_host: int) -> None:
+    One event loop.
+    """
+
+    def __init__(self, per_host: int, refusals: Refusals) -> None:
         self._per_host = per_host
+        self._refusals = refusals
         self._hosts: dict[str, _Host] = {}
 
     async def enter(self, url: str) -> None:
         """Wait until the host of `url` has a slot free, and take it."""
         name = host_of(CanonicalUrl(url))
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(self._per_host)
-        host.users += 1
+        host = self._hosts.setdefault(name, _Host())
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        host.waiting.append(turn)
+        self._let_in(name, host)
         try:
-            await host.slots.acquire()
-            try:
-                loop = asyncio.get_running_loop()
-                while (wait := host.not_before - loop.time()) > 0:  # noqa: ASYNC110 - for a time, not for an event
-                    await asyncio.sleep(wait)
-            except BaseException:
-                host.slots.release()
-                raise
+            await turn
+            while (wait := host.not_before - loop.time()) > 0:  # noqa: ASYNC110 - for a time, not for an event
+                await asyncio.sleep(wait)
         except BaseException:
-            self._gone(name, host)
+            if turn.done() and not turn.cancelled():
+                host.inside -= 1
+            else:
+                with suppress(ValueError):  # it may have been passed over meanwhile
+                    host.waiting.remove(turn)
+            self._let_in(name, host)
             raise
 
     def leave(self, url: str) -> None:
         """Give the slot back."""
         name = host_of(CanonicalUrl(url))
         host = self._hosts[name]
-        host.slots.release()
-        self._gone(name, host)
+        host.inside -= 1
+        self._let_in(name, host)
 
     def slow_down(self, url: str, retry_after: float | None) -> None:
         """Let nobody else in for as long as the host asked."""
@@ -54,7 +62,16 @@ class HostGate:
         if host is not None and retry_after:
             host.not_before = max(host.not_before, asyncio.get_running_loop().time() + retry_after)
 
-    def _gone(self, name: str, host: _Host) -> None:
-        host.users -= 1
-        if not host.users and host.not_before <= asyncio.get_running_loop().time():
-            self._hosts.pop(name, None)
+    def _let_in(self, name: str, host: _Host) -> None:
+        """Let in as many as may be; forget a host that nobody asks for."""
+        now = asyncio.get_running_loop().time()
+        above = self._refusals.above(name, now)
+        limit = self._per_host if above is None else min(self._per_host, above)
+        while host.waiting and host.inside < limit:
+            turn = host.waiting.popleft()
+            if not turn.done():  # else it was cancelled
+                turn.set_result(None)
+                host.inside += 1
+        is_idle = not host.inside and not host.waiting and host.not_before <= now
+        if is_idle and self._hosts.get(name) is host:  # not one that came after it
+            del self._hosts[name]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
-from crawler.download.crew import Hand, Running
 from crawler.download.fault import Fault
+from crawler.download.hand import Hand, Running
 from crawler.download.quiet import first_of
 from crawler.download.retry import Failure, GivenUp, Source
 from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Head, Report
@@ -123,6 +123,8 @@ class Opening:
             source.redirected(asked, ended.target)
             return
         self._books.retries += 1
+        if ended.is_refusal:
+            self._books.refused(asked, ended)
         if fault is Fault.RATE_LIMITED or ended.status == 503:
             self._books.gate.slow_down(source.at, ended.retry_after)
         failure = Failure(fault, ended.detail, ended.status, ended.retry_after)

@@ -13,9 +13,9 @@ from typing import assert_never
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
-from crawler.download.crew import Hand, Running
 from crawler.download.disk.journal import Piece
 from crawler.download.fault import Fault
+from crawler.download.hand import Hand, Running
 from crawler.download.plan.plan import POLL, Hedge, Order, Plan, Steal
 from crawler.download.plan.seams import OVERLAP, Seams
 from crawler.download.retry import Failure, GivenUp, Source
@@ -307,7 +307,7 @@ class Segments:
             return  # void: somebody else has its bytes
         if ended.upto != END_UNKNOWN and ended.upto >= current.end and ended.fault in ("", Fault.INTERRUPTED):
             self._void(plan.landed(order.id, now))
-        elif _is_refusal(ended) and self._running:  # beside others: it may be their number that is too much
+        elif ended.is_refusal and self._running:  # beside others: it may be their number that is too much
             self._void(plan.refused(order.id, now))
         else:
             upto = current.first if ended.upto == END_UNKNOWN else ended.upto
@@ -360,7 +360,8 @@ class Segments:
             source.moved()
         if fault is Fault.RATE_LIMITED or ended.status == 503:
             self._books.gate.slow_down(url, ended.retry_after)
-        if _is_refusal(ended) and self._running:
+        if ended.is_refusal and self._running:
+            self._books.refused(url, ended)
             return  # the others go on, and the plan lets fewer in
         failure = Failure(fault, ended.detail, ended.status, ended.retry_after, running.began)
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
@@ -388,9 +389,3 @@ class Segments:
             future = self._cuts.get(number)
             if future is not None and not future.done():
                 future.set_result(None)
-
-
-def _is_refusal(ended: Ended) -> bool:
-    """Tell whether a server would not serve this request beside the others (D22)."""
-    is_silent = ended.fault == Fault.DISCONNECTED and ended.upto == END_UNKNOWN and not ended.status
-    return ended.fault == Fault.RATE_LIMITED or ended.status == 503 or is_silent

@@ -18,6 +18,7 @@ from crawler.download.books import Books
 from crawler.download.crew import Crew
 from crawler.download.fault import Fault
 from crawler.download.opening import Opened, Opening
+from crawler.download.plan.refusals import Refusals
 from crawler.download.proof import sums
 from crawler.download.proof.beside import is_sums
 from crawler.download.proof.digests import Digest, is_available
@@ -25,7 +26,7 @@ from crawler.download.proof.discover import Claim, Trust, sidecar_url, trust_of
 from crawler.download.quiet import uninterrupted
 from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.values import DownloadOptions, Gate, Wanted
-from crawler.download.worker.wire import Cut, Go
+from crawler.download.worker.wire import Cut
 from pipelines.cpu import run_blocking
 
 GUESSES: Final = ("SHA256SUMS", "SHA512SUMS", "sha256sum.txt", ".sha256", ".sha512", "MD5SUMS", ".md5")
@@ -81,9 +82,10 @@ class Listed(NamedTuple):
 class Sidecars:
     """Looks for checksum files beside the files of one downloader. One event loop; owns what it remembers of lists."""
 
-    def __init__(self, crew: Crew, gate: Gate, options: DownloadOptions) -> None:
+    def __init__(self, crew: Crew, gate: Gate, refusals: Refusals, options: DownloadOptions) -> None:
         self._crew = crew
         self._gate = gate
+        self._refusals = refusals
         self._options = options
         retries = min(options.retries, MAX_RETRIES)
         self._terms = Patience(retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
@@ -138,7 +140,7 @@ class Sidecars:
 
     async def _ask(self, url: str, limit: int) -> Said:
         """Fetch one checksum file, of at most `limit` bytes. Raises WorkersError."""
-        books = Books(self._crew, self._gate, Sources([url], self._terms), self._options)
+        books = Books(self._crew, self._gate, self._refusals, Sources([url], self._terms), self._options)
         opening = Opening(books, is_reporting=False)
         try:
             while True:
@@ -148,7 +150,7 @@ class Sidecars:
                         return Said()
                     path = self._crew.scratch()
                     opened.running.send(Cut(opened.running.id, limit + 1))  # its length may be nobody's promise
-                    opened.running.send(Go(opened.running.id, str(path), True))
+                    opened.running.go(str(path), is_small=True)
                     ended = await opened.running.wait()
                 finally:
                     if not opened.running.ended.done():

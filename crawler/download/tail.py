@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from crawler.download.crew import Crew, Hand
+from crawler.download.crew import Crew
 from crawler.download.fault import Fault
+from crawler.download.hand import Hand
 from crawler.download.retry import GivenUp
 from crawler.download.worker.wire import Hashed, Report
 from crawler.errors import WorkersError

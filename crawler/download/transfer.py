@@ -55,7 +55,8 @@ class Transfer:
         self._yard = yard
         self._options = options
         self._progress = progress
-        self._books = Books(yard.crew, yard.gate, Sources([wanted.url, *wanted.mirrors], terms), options)
+        sources = Sources([wanted.url, *wanted.mirrors], terms)
+        self._books = Books(yard.crew, yard.gate, yard.refusals, sources, options)
         self._books.claim([Claim(digest, "config", Trust.CONFIGURED) for digest in wanted.digests])
         self._books.claim(list(wanted.claims))
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")

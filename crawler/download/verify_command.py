@@ -77,11 +77,12 @@ def main(
     except (NoReceiptsError, OSError) as exc:
         tell(f"crawl verify: {exc}")
         return ExitCode.USAGE
-    verifying = _Verifying(root, todo, say, (lambda _: None) if args.quiet else tell)
+    told = (lambda _: None) if args.quiet else tell
+    verifying = _Verifying(root, todo, say, told)
     repairing = (opens or partial(_downloader, networks=tuple(args.allow_address))) if args.repair else None
     with asyncio.Runner() as runner:
         work = verifying.run(args.processes, repairing)
-        stopped = partial(tell, "crawl verify: stopped; nothing was changed but what was repaired")
+        stopped = partial(told, "crawl verify: stopped; nothing was changed but what was repaired")
         return runner.run((signals or Signals()).cancelling(work, stopped))
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
-from crawler.download.crew import Hand
 from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile
+from crawler.download.hand import Hand
 from crawler.download.opening import Opened
 from crawler.download.place import Left
 from crawler.download.plan.plan import Order, Plan, piece_for
@@ -24,6 +24,7 @@ from crawler.download.tail import Tail
 from crawler.download.values import FileProgress, ProgressSink
 from crawler.download.worker.wire import Ended, Landed, Progress, Report
 from pipelines.cpu import run_blocking
+from pipelines.url import host_of
 
 LEAD_BYTES = 256 << 20
 """What may be fetched ahead of the hash. It is on disk, not in memory; more would be read back from there."""
@@ -107,8 +108,9 @@ class Version:
         return ended
 
     def _plan(self, size: int, done: Spans) -> Plan:
-        segments = self._books.options.segments
-        return Plan(size, done, segments, piece_for(size, segments), LEAD_BYTES)
+        books, segments = self._books, self._books.options.segments
+        known = books.refusals.of(host_of(books.final_url), self._loop.time())
+        return Plan(size, done, segments, piece_for(size, segments), LEAD_BYTES, known)
 
     def _hands(self, opened: Opened | None) -> tuple[Hand, ...]:
         """Choose the workers of this file: the one that has begun, then those with least to do."""

@@ -1,4 +1,4 @@
-"""What all files of a downloader share: root, options, workers, gate, and the first and last steps on the disk."""
+"""What files of a downloader share: root, options, workers, gate, refusals; the first and last steps on the disk."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from crawler.download.disk.finish import Ready, Stamp, finish_many
 from crawler.download.disk.journal_file import JournalFile
 from crawler.download.disk.receipt import Receipt
 from crawler.download.place import Place
+from crawler.download.plan.refusals import Refusals
 from crawler.download.turns import Turns
 from crawler.download.values import DownloadOptions, Gate
 
@@ -40,16 +41,17 @@ class Finishing(NamedTuple):
 class Yard:
     """Handed to every transfer. Owns nothing."""
 
-    def __init__(self, root: Path, options: DownloadOptions, crew: Crew, gate: Gate) -> None:
+    def __init__(self, root: Path, options: DownloadOptions, crew: Crew, gate: Gate, refusals: Refusals) -> None:
         self.root = root
         self.options = options
         self.crew = crew
         self.gate = gate
+        self.refusals = refusals
         self.sidecars: Sidecars | None = None
         if options.look_beside:
             from crawler.download.sidecars import Sidecars  # nobody else pays for what it imports
 
-            self.sidecars = Sidecars(crew, gate, options)
+            self.sidecars = Sidecars(crew, gate, refusals, options)
         self._takes: Turns[Callable[[], None], None] = Turns(_each, MOST_TAKEN)
         self._finishes: Turns[Finishing, None] = Turns(self._finish, MOST_FINISHED)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+from typing import Final
+
+_READER_HAS_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.ECONNRESET})
+"""`| head` has seen enough; the terminal was closed; the other end of a socket went."""
 
 
 class Output:
     """Writes text to a descriptor it does not own. Once the reader has gone, everything more is dropped.
+
+    Any other trouble, such as a full disk, costs the text that met it, and is remembered.
 
     Writes go to the descriptor itself: a thread that waits for a stopped terminal then holds no lock of `sys.stderr`
     that the interpreter would want at exit. What the encoding cannot say is written as an escape.
@@ -17,6 +24,8 @@ class Output:
         self.fd = fd
         self.encoding = encoding or "utf-8"
         self.is_gone = False
+        self.trouble: OSError | None = None
+        """Why something was not written although somebody wants to read it; the first of such errors."""
 
     def write(self, text: str) -> int:
         """Write all of `text`; the return value is what a file's would be."""
@@ -26,9 +35,17 @@ class Output:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:  # whoever made the pipe left it non-blocking
                 select.select([], [self.fd], [])
-            except OSError:  # EPIPE: `| head` has seen enough; EIO: the terminal was closed
-                self.is_gone = True
+            except OSError as exc:
+                self.failed(exc)
+                break
         return len(text)
+
+    def failed(self, error: OSError) -> None:
+        """Note that something could not be written."""
+        if error.errno in _READER_HAS_GONE:
+            self.is_gone = True
+        elif self.trouble is None:
+            self.trouble = error
 
     def line(self, text: str) -> None:
         """Write one line, in one piece."""

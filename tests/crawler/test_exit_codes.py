@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from crawler.errors import ExitCode
 from crawler.progress.codes import MEANING
-from tests.support.command import MakeJob, Record, Site, end_of, until
+from tests.support.command import CRAWL, ROOT, MakeJob, Record, Site, end_of, until
 
 
 def test_0_everything_was_crawled(make_job: MakeJob, site: Site) -> None:
@@ -214,6 +217,38 @@ def test_6_no_directory_to_be_had(make_job: MakeJob, site: Site) -> None:
     assert ran.code == 6
     assert str(job.out) in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_6_a_result_that_could_not_be_written(make_job: MakeJob, site: Site) -> None:
+    """A report on a full disk is no report. What was crawled is there all the same."""
+    job = make_job(site)
+    with Path("/dev/full").open("w") as full:
+        ran = end_of(job.start(stdout=full))
+    assert ran.code == 6
+    assert ran.err.splitlines()[-1] == "crawl: stdout: No space left on device"
+    assert job.summary()["exit_code"] == 0
+    assert len(job.records()) == 300
+    assert job.run().code == 0, "nothing was left to do"
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["check"], ["--help"], ["--version"]])
+def test_6_whatever_the_result_is(arguments: list[str], make_job: MakeJob, site: Site) -> None:
+    config = [str(make_job(site).config)] if arguments == ["check"] else []
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:  # of what is not buffered argparse itself swallows the error
+        done = subprocess.run(
+            [*CRAWL, *arguments, *config], cwd=ROOT, env=environ, stdout=full, stderr=subprocess.PIPE, timeout=20,
+            check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (6, b"crawl: stdout: No space left on device\n")
+
+
+def test_4_stays_4_without_its_result(make_job: MakeJob, site: Site) -> None:
+    """What is left to do is the greater news; that the result is lost is said."""
+    job = make_job(site)
+    with Path("/dev/full").open("w") as full:
+        ran = end_of(job.start("--max-pages", "5", stdout=full))
+    assert (ran.code, ran.err) == (4, "crawl: stdout: No space left on device\n")
 
 
 def test_each_code_has_its_meaning() -> None:

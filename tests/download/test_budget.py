@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crawler.download.downloader import Downloader
-from crawler.download.values import Wanted
+from crawler.download.values import Gate, Wanted
 from crawler.testing import FaultServer, serve, version
 from crawler.testing.cases import named
 from crawler.testing.oracle import judge
@@ -18,6 +18,19 @@ from pipelines.pool.pool import WorkerPool
 from tests.support.downloading import LIMIT_SECONDS, fetch, options, set_up
 
 MIB = 1024 * 1024
+
+
+class OpenGate:
+    """Lets everybody in: in a crawl the frontier decides, and knows nothing of connections that were refused."""
+
+    async def enter(self, url: str) -> None:
+        """Wait for nothing."""
+
+    def leave(self, url: str) -> None:
+        """Note nothing."""
+
+    def slow_down(self, url: str, retry_after: float | None) -> None:
+        """Note nothing."""
 
 
 async def test_d101_many_files_share_the_budget_of_their_host(tmp_path: Path, pool: WorkerPool) -> None:
@@ -45,6 +58,26 @@ async def test_d22_a_refused_connection_is_not_asked_for_again_and_again(
         refused = [exchange for exchange in setting.server.exchanges if exchange.request.active > 2]
     assert ended.verdict == "right", ended.result
     assert len(refused) <= 20
+
+
+@pytest.mark.parametrize("name", ["D22-429", "D22-503", "D22-reset"])
+@pytest.mark.parametrize(("at_once", "gate"), [(1, None), (2, None), (1, OpenGate())])
+async def test_d22_what_one_file_was_refused_the_others_of_the_host_know(
+    name: str, at_once: int, gate: Gate | None, tmp_path: Path, pool: WorkerPool
+) -> None:
+    """One file after the other from a server that takes two connections: nothing of the later ones is refused."""
+    case = named(name)
+    with set_up(case) as setting:
+        async with Downloader(tmp_path, options(8), gate, pool) as downloader:
+            first = await asyncio.wait_for(downloader.fetch(Wanted(setting.url, "first")), LIMIT_SECONDS)
+            before = len(setting.server.exchanges)
+            later = [downloader.fetch(Wanted(setting.url, f"later{number}")) for number in range(at_once)]
+            results = [first, *await asyncio.wait_for(asyncio.gather(*later), LIMIT_SECONDS)]
+        first_ones, later_ones = setting.server.exchanges[:before], setting.server.exchanges[before:]
+    assert any(exchange.request.active > 2 for exchange in first_ones), "else nothing is to be learnt"
+    assert [exchange for exchange in later_ones if exchange.request.active > 2] == []
+    assert [result.fault for result in results] == [None] * (1 + at_once)
+    assert all(judge(tmp_path / str(each.path), setting.right, says_success=True) == "right" for each in results)
 
 
 @pytest.mark.parametrize("segments", [1, 8])

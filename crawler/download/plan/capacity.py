@@ -5,7 +5,7 @@ is tried with fewer, and where that loses nothing it stays so (by 1, then 2, the
 is tried with one more (additive increase). A trial that clearly loses is ended after a glance, and the pause before the
 next one doubles, so that trials cost about one part in a hundred of a long download and nothing of a short one.
 
-A server that refuses the K+1st connection (429, 503, a reset) is asked for it again only after a pause, which doubles.
+A server that refuses the K+1st connection is asked for it again only after a pause: `refusals`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from enum import Enum, auto
 from math import inf
 from typing import Final
 
+from crawler.download.plan.refusals import Refusal
+
 WINDOW: Final = 2.0  # seconds in which all connections have to work for a rate to be measured
 GLANCE: Final = 0.75  # seconds after which a trial that clearly loses is ended
 SETTLE: Final = 0.25  # seconds after a change before measuring begins: connections speed up
@@ -21,7 +23,6 @@ SHORT: Final = 0.05  # seconds; a connection that takes its next order is not id
 FIRST_TRIAL: Final = 8.0  # seconds
 AGAIN: Final = 2.0  # seconds until the next trial after one that went well
 LAST_PAUSE: Final = 300.0  # seconds; pauses double up to this
-FORGIVE: Final = 30.0  # seconds before one connection more is tried after a refusal
 KEPT: Final = 0.96  # of the best rate has to remain for fewer connections to be enough; reports are that coarse
 LOST: Final = 0.9  # of the best rate: clearly less
 FADE: Final = 0.995  # what the best rate still counts a window later: networks change
@@ -37,17 +38,17 @@ class _Trial(Enum):
 class Capacity:
     """The number of connections for one file at one server."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, refusal: Refusal | None = None) -> None:
+        """`refusal`: what the server refused before, to begin with; owned from now on."""
         assert limit >= 1, "a download needs a connection"
         self.limit = limit
         """As many as the user allows."""
-        self.current = limit
+        self._refusal = refusal or Refusal()
+        self.current = self._top
         """As many as help, as far as is known: never above `limit`."""
-        self.refused_above: int | None = None
-        """The server was seen to refuse more than this; None when it never refused."""
         self._trial = _Trial.NONE
         self._next = _Trial.FEWER
-        self._before = limit  # connections before the trial
+        self._before = self.current  # connections before the trial
         self._best = 0.0  # bytes a second
         self._last = 0.0  # in the window before the trial
         self._step = 1
@@ -57,16 +58,18 @@ class Capacity:
         self._is_open = False
         self._bytes = 0
         self._short_since: float | None = None
-        self._forgive_at = inf
-        self._forgive_pause = FORGIVE
+
+    @property
+    def refused_above(self) -> int | None:
+        """The server was seen to refuse more than this; None when it refused none, or all is forgiven."""
+        return self._refusal.above
 
     def moved(self, got: int, active: int, now: float) -> None:
         """Note `got` new bytes while `active` orders were under way."""
         if self._next_trial is None:
             self._next_trial = now + self._pause
             self._restart(now)
-        if now >= self._forgive_at:
-            self._forgive(now)
+        self._forgive(now)
         if not self._is_steady(active, now):
             self._restart(now)
             return
@@ -85,29 +88,20 @@ class Capacity:
 
     def refused(self, active: int, now: float) -> None:
         """Note that the server refused a connection while `active` others were under way."""
-        known = max(1, active)
-        self.refused_above = known if self.refused_above is None else min(self.refused_above, known)
-        self.current = min(self.current, self.refused_above)
-        self._forgive_at = now + self._forgive_pause
-        self._forgive_pause = min(2 * self._forgive_pause, LAST_PAUSE)
+        self._refusal.refused(active, now)
+        self.current = min(self.current, self._top)
         self._trial = _Trial.NONE
         self._restart(now)
 
     @property
     def _top(self) -> int:
-        return self.limit if self.refused_above is None else min(self.limit, self.refused_above)
+        above = self._refusal.above
+        return self.limit if above is None else min(self.limit, above)
 
     def _forgive(self, now: float) -> None:
-        """Allow one connection more than the server refused; it is used if all that were allowed were."""
-        assert self.refused_above is not None, "only a refusal is forgiven"
+        """Allow more than the server refused, when it is time; it is used if all that were allowed were."""
         was_at_top = self.current == self._top
-        self.refused_above += 1
-        if self.refused_above >= self.limit:
-            self.refused_above = None
-            self._forgive_at = inf
-        else:
-            self._forgive_at = now + self._forgive_pause
-        if was_at_top:
+        if self._refusal.forgive(self.limit, now) and was_at_top:
             self.current = self._top
             self._restart(now)
 

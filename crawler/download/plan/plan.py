@@ -31,6 +31,7 @@ from typing import Final, NamedTuple
 from crawler.download.plan.capacity import Capacity
 from crawler.download.plan.holdings import Holdings
 from crawler.download.plan.rates import Rates
+from crawler.download.plan.refusals import Refusal
 from crawler.download.plan.rescue import Race, cut_or_race
 from crawler.download.plan.run import Run
 from crawler.download.plan.sizes import GRAIN, MIB, SMALLEST, order_size
@@ -81,11 +82,14 @@ def piece_for(size: int, segments: int) -> int:
 class Plan:
     """The state of one file: what is on disk, who fetches what. Owned by one task; never blocks, never waits."""
 
-    def __init__(self, size: int, done: Spans, segments: int, piece: int, lead: int) -> None:
+    def __init__(
+        self, size: int, done: Spans, segments: int, piece: int, lead: int, refusal: Refusal | None = None
+    ) -> None:
         """Plan the rest of a file.
 
         Takes its size, what is on disk already (copied), the most connections, the usual size of an order, and how many
-        bytes fetched here may lie ahead of the hash (`size` when nobody hashes). All in bytes.
+        bytes fetched here may lie ahead of the hash (`size` when nobody hashes), all in bytes; and what its server was
+        seen to refuse before, if anything (owned from now on).
         """
         assert size >= 0, "of unknown length there is no plan"
         assert piece > 0, "an order has bytes"
@@ -96,7 +100,7 @@ class Plan:
         self._held = Holdings(size, done)
         self._hashed = 0
         self._rates = Rates()
-        self._capacity = Capacity(segments)
+        self._capacity = Capacity(segments, refusal)
 
     # -- what is known
 
@@ -132,7 +136,7 @@ class Plan:
 
     @property
     def refused_above(self) -> int | None:
-        """The server was seen to refuse more connections than this: to be remembered for its other files."""
+        """The server was seen to refuse more connections than this; None when it refused none, or all is forgiven."""
         return self._capacity.refused_above
 
     def order(self, number: int) -> Order | None:

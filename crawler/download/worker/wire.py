@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from crawler.download.fault import Fault
+
 MAX_FRAME = 8 << 20
 """Bytes. The largest message holds the head of a response, which is at most 300,000 before it is escaped."""
 
@@ -174,6 +176,16 @@ class Ended(NamedTuple):
     """Bytes of bodies that came off the wire."""
     digests: dict[str, str]
     """In hexadecimal, when the file was hashed on the way and is whole."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server would not serve this request, which may be for those beside it (D22)."""
+        return self.fault == Fault.RATE_LIMITED or self.status == 503 or self.is_silent
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the connection was ended without a word."""
+        return self.fault == Fault.DISCONNECTED and self.upto == END_UNKNOWN and not self.status
 
 
 class Hashed(NamedTuple):

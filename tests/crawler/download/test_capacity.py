@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from crawler.download.plan.capacity import FIRST_TRIAL, FORGIVE, GLANCE, LEAST, SETTLE, Capacity
+from crawler.download.plan.capacity import FIRST_TRIAL, GLANCE, LEAST, SETTLE, Capacity
+from crawler.download.plan.refusals import FORGIVE, Refusal
 
 TICK = 0.1
 
@@ -97,6 +98,23 @@ def test_d22_where_nothing_is_refused_any_more_the_refusal_is_forgotten() -> Non
     seen = drive(of, lambda count: count * 1e7, 400)
     assert of.refused_above is None
     assert seen[-1] == 4
+
+
+def test_d22_what_another_file_met_is_where_this_one_begins() -> None:
+    """No more than the server was seen to serve, and one more when it is time."""
+    known = Refusal()
+    known.refused(3, 0.0)
+    of = Capacity(8, known)
+    assert (of.current, of.refused_above) == (3, 3)
+    assert set(drive(of, lambda count: count * 1e7, FORGIVE - 1)) <= {2, 3}
+    drive(of, lambda count: count * 1e7, 5, now=FORGIVE)
+    assert of.current == 4
+
+
+def test_d22_a_server_that_takes_more_than_is_allowed_limits_nothing() -> None:
+    known = Refusal()
+    known.refused(20, 0.0)
+    assert Capacity(8, known).current == 8
 
 
 def test_while_connections_are_missing_nothing_is_concluded() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -37,10 +38,10 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def started(*arguments: str, cwd: Path, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "crawler", "download", *arguments],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT},
+        cwd=cwd, stdout=stdout, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT},
     )  # fmt: skip
 
 
@@ -76,6 +77,36 @@ def test_a_file_is_there_and_verified(server: FaultServer, tmp_path: Path) -> No
     assert (tmp_path / "sub/x.bin").stat().st_size == 5 * MIB
     again = command(server.url(PATH), "--sha256", digest(file.body), "-o", "sub/x.bin", cwd=tmp_path)
     assert again.returncode == 0
+
+
+def test_quiet_says_nothing_but_errors(server: FaultServer, tmp_path: Path) -> None:
+    server.mount(PATH, lambda request: serve(request, version("A", 1000)))
+    server.mount("/gone", lambda request: Reply(404))
+    done = command("--quiet", server.url(PATH), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = command("--quiet", server.url("/gone"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "gone: status 404" in done.stderr
+
+
+def test_quiet_stops_without_a_word(server: FaultServer, tmp_path: Path) -> None:
+    """The exit code says it, as with a crawl."""
+    server.mount(PATH, lambda request: replace(serve(request, version("A", 80 * MIB)), rate=MIB))
+    process = started("--quiet", server.url(PATH), cwd=tmp_path)
+    wait_for_bytes(server, MIB)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 143
+
+
+def test_lines_that_could_not_be_written_are_no_success(server: FaultServer, tmp_path: Path) -> None:
+    """The file is there and stays there; whoever keeps the lines has to know that they are missing."""
+    server.mount(PATH, lambda request: serve(request, version("A", 1000)))
+    with Path("/dev/full").open("w") as full:
+        process = started(server.url(PATH), "-o", "x", cwd=tmp_path, stdout=full)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (6, "crawl: stdout: No space left on device\n")
+    assert (tmp_path / "x").stat().st_size == 1000
 
 
 def test_a_list_tells_which_files_are_there_and_which_are_not(server: FaultServer, tmp_path: Path) -> None:

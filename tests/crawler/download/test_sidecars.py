@@ -15,6 +15,7 @@ import pytest
 
 from crawler.download import Digest, Downloader, DownloadOptions, Fault, FileResult, Wanted
 from crawler.download.gate import HostGate
+from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.discover import Claim, Trust
 from crawler.download.sidecars import GUESSES, MAX_LIST_BYTES, MAX_OWN_BYTES
 from crawler.download.worker.terms import PRELOAD
@@ -301,7 +302,7 @@ class CountingGate(HostGate):
     """Knows what went through."""
 
     def __init__(self) -> None:
-        super().__init__(1)
+        super().__init__(1, Refusals(8))
         self.entered: list[str] = []
         self.left: list[str] = []
 

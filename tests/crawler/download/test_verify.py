@@ -12,6 +12,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +31,8 @@ from crawler.download.disk.layout import new_token, places_of
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.plan.spans import Spans
 from crawler.download.repair import begin_repair
-from crawler.download.verify import Checked, adopt, check_file, confirm, merged
+from crawler.download.verify import Checked, adopt, check_file, confirm, jobs, merged, verify_all
+from pipelines.pool.pool import WorkerPool
 from tests.support.downloads import URL, body, downloaded
 
 DATA = body(5000)
@@ -173,6 +176,22 @@ def test_a_file_that_was_copied_is_confirmed_by_reading_it_once(tmp_path: Path) 
 
 def test_spans_that_touch_are_one() -> None:
     assert merged([(5, 9), (0, 2), (2, 4), (6, 7)]) == ((0, 4), (5, 9))
+
+
+async def test_several_files_are_read_by_several_processes(tmp_path: Path) -> None:
+    """One file is one process's work, since its digest is a chain; no process waits while another has files left."""
+    size, told = 8 << 20, tmp_path / "told"
+    for number in range(6):
+        downloaded(tmp_path, bytes(size), f"f{number}", pieces=((0, size, zlib.crc32(bytes(size))),))
+    told.mkdir()
+    async with WorkerPool(2, preload=("crawler.download.verify",), spare=False, name="verify") as pool:
+        await asyncio.gather(*(pool.run(time.sleep, 0.2) for _ in range(2)))  # both are there
+        found = [each async for each in verify_all(tmp_path, pool, jobs(tmp_path), told)]
+    assert [each.state for each in found] == ["right"] * 6
+    read = [each.stat().st_size for each in told.iterdir()]
+    assert len(read) == 2, "by process"
+    assert sum(read) == 6 * size
+    assert min(read) >= size
 
 
 # The command.

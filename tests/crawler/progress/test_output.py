@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+
+import pytest
 
 from crawler.progress.output import Output, has_terminal
 
@@ -51,3 +54,27 @@ def test_a_pipe_is_no_terminal() -> None:
     assert not any(has_terminal(theirs, term) for term in ("dumb", "unknown", ""))
     os.close(ours)
     os.close(theirs)
+
+
+def test_what_cannot_be_written_is_remembered_and_the_next_line_tried() -> None:
+    """Whoever makes room on the disk reads on."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    output = Output(full)
+    output.line("no room")
+    assert output.trouble is not None
+    assert output.trouble.errno == errno.ENOSPC
+    assert not output.is_gone
+    read, write = os.pipe()
+    os.dup2(write, full)
+    output.line("room")
+    assert os.read(read, 100) == b"room\n"
+    assert output.trouble.errno == errno.ENOSPC, "what is missing stays missing"
+    for fd in (full, read, write):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.ECONNRESET])
+def test_a_reader_that_has_gone_is_no_trouble(number: int) -> None:
+    output = Output(1)
+    output.failed(OSError(number, "gone"))
+    assert (output.is_gone, output.trouble) == (True, None)
