@@ -124,9 +124,8 @@ def nginx(home: Path, root: Path) -> Iterator[str]:
 
 def compare(home: Path, root: Path, origin: str, options: argparse.Namespace) -> int:
     """Crawl one site, print its line, return how much was wrong."""
-    config = CONFIG.format(
-        origin=origin, start=options.start, out=home / "out", delay=options.delay, per_host=options.per_host
-    )
+    out, start = home / "out", options.start
+    config = CONFIG.format(origin=origin, start=start, out=out, delay=options.delay, per_host=options.per_host)
     (home / "crawl.toml").write_text(config)
     subprocess.run([sys.executable, "-m", "crawler", "-q", str(home / "crawl.toml")], check=True)
     asked = read_log(home / "log")
