@@ -234,7 +234,9 @@ def _listed(name: str, base: str | None) -> list[Wanted]:
     found = manifest.parse(data, name=Path(name).name, base=base)
     if found.problems:
         raise ValueError("; ".join(f"{name}: {problem}" for problem in found.problems))
-    return [Wanted(each.url, each.path, each.digests, each.size, each.mirrors) for each in found.files]
+    return [
+        Wanted(each.url, each.path, each.digests, each.size, each.mirrors, pieces=each.pieces) for each in found.files
+    ]
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -73,8 +73,8 @@ class Source:
         """Whether bytes of it count."""
         self.is_single = False
         """Whether it does not serve parts."""
-        self.has_overlap = True
-        """Whether its parts are long enough for an overlap with what is there to be asked for."""
+        self.has_short_parts = False
+        """Whether a part of it did not even bring the overlap with what is there."""
 
     def moved(self) -> None:
         """Note that bytes came."""

@@ -153,7 +153,7 @@ class Segments:
         books = self._books
         fetch = Fetch(
             books.crew.new_order(), books.file, books.part, url, now.first, now.end,
-            min(OVERLAP, now.first) if source.has_overlap else 0, tuple(self._pinned(source)), is_held=is_held,
+            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
@@ -344,11 +344,14 @@ class Segments:
                 self._failed_at(source, running, other, ended)
 
     def _too_short(self, source: Source, running: Running, ended: Ended) -> None:
-        """Ask without an overlap where a part did not even get through that (D10: shorter than asked is lawful)."""
-        if running.lead:
-            source.has_overlap = False
-        else:
-            self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
+        """Do without parts where they are too short to be held against each other (D10: shorter than asked is lawful).
+
+        Without the overlap a file that changes meanwhile, under the same tag, would be put together from two versions.
+        """
+        if running.lead and source.has_short_parts:
+            raise PartsRefused("parts that do not even bring the overlap with what is there")
+        source.has_short_parts = True
+        self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
 
     def _failed_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
         url = running.url

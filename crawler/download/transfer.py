@@ -26,6 +26,7 @@ from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.segments import FileChanged, PartsRefused
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
+from crawler.download.whole import all_digests, check_holes, wrong_piece
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
@@ -215,7 +216,8 @@ class Transfer:
         if wanted.size is not None and wanted.size != receipt.size:
             return False
         if not wanted.digests:
-            return receipt.url == wanted.url
+            is_proven = receipt.status == "verified" or not self._options.require_digest
+            return receipt.url == wanted.url and is_proven
         return all(receipt.digests.get(digest.algorithm) == digest.value.hex() for digest in wanted.digests)
 
     def _left(self) -> Left | None:
@@ -333,6 +335,7 @@ class Transfer:
         assert books.journal is not None
         await books.settle()
         stamp = stamp_of(books.journal.fd)
+        await check_holes(books, size)
         books.tail.advance(size, is_all=True)
         return await self._proved(size, await books.tail.digests(), stamp)
 
@@ -340,7 +343,10 @@ class Transfer:
         """Compare what came with what was announced; give the file its name, or discard it. None: try again."""
         books = self._books
         self._check_size(size)
+        digests = await all_digests(books, size, digests)
         judged = verdict(books.claims.values(), {name: bytes.fromhex(value) for name, value in digests.items()})
+        if isinstance(judged, Unverified) and self._wanted.pieces is not None:
+            judged = await wrong_piece(books.part, self._wanted.pieces) or judged
         match judged:
             case Mismatch(claim, got):
                 self._mismatches += 1

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crawler.download.fault import Fault
     from crawler.download.proof.digests import Digest
     from crawler.download.proof.discover import Claim
+    from crawler.download.proof.metalink import Pieces
 
 MIB = 1024 * 1024
 
@@ -33,6 +34,9 @@ class Wanted(NamedTuple):
     """More URLs of the same bytes, best first."""
     claims: tuple[Claim, ...] = ()
     """What others say of its digest, each with its trust: a page that links to it, a manifest found on the way."""
+    pieces: Pieces | None = None
+    """Digests of its pieces, compared where no digest of the whole is known. They show that a file is wrong; that all
+    of them match does not make it `verified`."""
 
 
 class FileResult(NamedTuple):
