@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ class SmallWeb(FaultServer):
         """Serve a page with these links; `head` is HTML, `fields` are header lines."""
         self.mount(path, lambda request: html(*links, head=head, **fields))
 
-    def rules(self, text: str) -> None:
+    def rules(self, text: str, path: str = "/robots.txt") -> None:
         """Serve a robots.txt on all hosts."""
-        self.mount("/robots.txt", lambda request: Reply(200, (("Content-Type", "text/plain"),), Literal(text.encode())))
+        self.mount(path, lambda request: Reply(200, (("Content-Type", "text/plain"),), Literal(text.encode())))
 
     def asked(self, path: str | None = None, origin: int | None = None) -> list[Request]:
         """Return the requests so far; those for one path, or to one host."""
@@ -57,6 +58,6 @@ def html(*links: str, head: str = "", **fields: str) -> Reply:
 
 
 async def crawl(config: Config, clock: Clock | None = None) -> Summary:
-    """Crawl to the end, without processes."""
-    async with Crawl(config, executor=Inline(), clock=clock) as crawling:
+    """Crawl to the end, without processes, and within a time that no pause here comes near to."""
+    async with asyncio.timeout(20), Crawl(config, executor=Inline(), clock=clock) as crawling:
         return await crawling.run()
