@@ -10,6 +10,7 @@ from crawler.config import Config, Download
 from crawler.errors import ConfigError, Problem
 from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.frontier.politeness import Politeness
+from crawler.frontier.robots import product_token
 from crawler.frontier.scope import Scope, ScopeRules
 from crawler.quarantine.case import Case
 from crawler.quarantine.keeper import Quarantine
@@ -124,6 +125,7 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         outlinks=parse.outlinks,
         follow=parse.follow,
         follow_nofollow=not parse.nofollow,
+        robots_agent=product_token(config.fetch.user_agent).lower(),
         record_headers=config.output.headers,
         store_body=config.output.bodies,
         drop_query_keys=config.url.drop_query_keys,

@@ -172,11 +172,11 @@ def _cut(body: bytes) -> bytes:
 
 
 def product_token(user_agent: str) -> str:
-    """Return the name robots.txt knows us by (RFC 9309 2.2.1).
+    """Return the name robots.txt, X-Robots-Tag and robots metas know us by (RFC 9309 2.2.1).
 
     It is `crawlmill` in `crawlmill/1.0 (+https://…)` and in `Mozilla/5.0 (compatible; crawlmill/1.0; …)` alike.
     """
     compatible = re.search(r"\(compatible;\s*([^/;)\s]+)", user_agent)
     if compatible:
         return compatible[1]
-    return user_agent.partition("/")[0].strip()
+    return re.split(r"[/(]", user_agent, maxsplit=1)[0].strip()  # a version or a comment may follow (RFC 9110 10.1.5)

@@ -48,8 +48,10 @@ class Parse:
 
     def __call__(self, doc: Document) -> None:
         directives: set[str] = set()
-        if field := doc.headers.get("x-robots-tag"):
-            directives = header_directives(field, self._options.robots_agent)
+        if "x-robots-tag" in doc.headers:  # each line by itself: a robot named in one is not meant by the next
+            for name, field in doc.page.headers:
+                if name == "x-robots-tag":
+                    directives |= header_directives(field, self._options.robots_agent)
         if doc.is_html and doc.markup is not None:
             self._html(doc, doc.markup, directives)
         else:

@@ -214,6 +214,26 @@ def test_on_asyncios_own_loop_too(make_job: MakeJob, site: Site) -> None:
     assert make_job(site, fetch={"uvloop": False}).run("-q").code == 0
 
 
+@pytest.mark.parametrize(("has_uvloop", "is_wanted"), [(True, True), (True, False), (False, True)])
+def test_the_event_loop_is_the_one_that_is_configured(
+    has_uvloop: bool, is_wanted: bool, make_job: MakeJob, site: Site
+) -> None:
+    """And asyncio's own where there is no uvloop, without a word: it does the same, slower."""
+    absent = "" if has_uvloop else "sys.modules['uvloop'] = None\n"
+    look = f"""
+import asyncio, sys
+{absent}run = asyncio.Runner.run
+def looked(self, *args, **kwargs):
+    print(type(self.get_loop()).__module__, file=sys.stderr)
+    return run(self, *args, **kwargs)
+asyncio.Runner.run = looked
+"""
+    job = make_job(site, fetch={"uvloop": is_wanted})
+    ran = end_of(job.start("-q", "--max-pages", "1", sabotage=look), 20)
+    assert ran.code == 4
+    assert ran.err.split() == ["uvloop" if has_uvloop and is_wanted else "asyncio.unix_events"]
+
+
 def test_nothing_heavy_is_loaded_before_the_workers_are_started(make_job: MakeJob, site: Site) -> None:
     """A whole crawl takes less than a second, and the workers load their own libraries meanwhile."""
     look = """

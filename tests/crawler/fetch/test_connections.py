@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from crawler.fetch.addresses import AddressPolicy
 from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.resolver import Resolver
@@ -99,6 +101,46 @@ async def test_idle_connections_are_capped() -> None:
             fetched(await fetcher.fetch(a_request(hosts[0])))
             assert server.connections == many + 1  # the oldest was closed
         await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("keepalive", "pause", "connections"),
+    [(30.0, 0.0, 1), (0.1, 0.3, 2), (0.0, 0.0, 2)],
+    ids=["kept", "too long", "off"],
+)
+async def test_an_idle_connection_is_kept_as_long_as_configured(
+    keepalive: float, pause: float, connections: int
+) -> None:
+    with FaultServer({"/": [page()]}) as server:
+        async with Fetcher(options(keepalive=keepalive)) as fetcher:
+            fetched(await fetcher.fetch(a_request(server.url())))
+            await asyncio.sleep(pause)
+            fetched(await fetcher.fetch(a_request(server.url())))
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    ("dns_cache", "pause", "lookups"), [(300.0, 0.0, 1), (1.0, 1.2, 2), (0.0, 0.0, 2)], ids=["kept", "too long", "off"]
+)
+async def test_a_resolved_name_is_remembered_as_long_as_configured(
+    dns_cache: float, pause: float, lookups: int
+) -> None:
+    """Each fetch makes a connection of its own, and only the first one has to ask for the address."""
+    asked: list[str] = []
+
+    def lookup(host: str, port: int, family: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    resolver = Resolver(AddressPolicy(LOOPBACK), lookup=lookup)
+    with FaultServer({"/": [page(b"here", "200 OK", "Connection: close"), CLOSE]}) as server:
+        async with Fetcher(options(dns_cache=dns_cache), resolver=resolver) as fetcher:
+            fetched(await fetcher.fetch(a_request(server.url(host="name"))))
+            await asyncio.sleep(pause)
+            fetched(await fetcher.fetch(a_request(server.url(host="name"))))
+        await resolver.close()
+    assert server.connections == 2
+    assert asked == ["name"] * lookups
 
 
 async def test_several_fetchers_live_in_one_loop() -> None:

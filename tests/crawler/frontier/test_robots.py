@@ -130,6 +130,7 @@ def test_a_stored_state_of_another_version_is_refused() -> None:
         ("crawlmill", "crawlmill"),
         ("My-Bot/2", "My-Bot"),
         ("my bot/2", "my bot"),
+        ("mybot (+https://a.test/bot)", "mybot"),
         ("Mozilla/5.0 (compatible; crawlmill/1.0; +https://a.test)", "crawlmill"),
         ("Mozilla/5.0 (X11) crawlmill", "Mozilla"),
         ("", ""),

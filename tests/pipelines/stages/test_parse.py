@@ -99,6 +99,12 @@ def test_robots_of_the_page_and_of_the_header() -> None:
     assert page["robots"] == ["noarchive", "nofollow", "noindex", "otherbot:nosnippet"]
 
 
+def test_a_robot_named_in_one_header_line_is_not_meant_by_the_next() -> None:
+    """Servers send one line per robot; joined as RFC 9110 5.3 allows, the second would be said to the first."""
+    lines = (("x-robots-tag", "otherbot: noindex, nosnippet"), ("x-robots-tag", "nofollow"))
+    assert record("<p>x", *lines)["robots"] == ["nofollow", "otherbot:noindex", "otherbot:nosnippet"]
+
+
 @pytest.mark.parametrize(
     ("field", "found"),
     [
