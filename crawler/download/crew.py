@@ -97,6 +97,11 @@ class Crew:
         return self._folder / secrets.token_hex(8)
 
     @property
+    def is_closing(self) -> bool:
+        """Whether nobody is taken in any more."""
+        return self._is_closing
+
+    @property
     def hands(self) -> tuple[Hand, ...]:
         """The workers that are there."""
         return tuple(self._hands)
@@ -151,7 +156,7 @@ class Crew:
 
     async def _work(self, terms: Terms) -> None:
         """Keep one worker at work: start it, and when it dies start another."""
-        while not self._is_closing:
+        while not self.is_closing:
             trouble: Exception
             try:
                 await run_async_in_worker(work, terms, pool=self._pool, loop_factory=loop_factory())
@@ -162,7 +167,7 @@ class Crew:
                 self._fail(WorkersError(f"the worker processes cannot be started: {exc}"))
                 return
             self._tokens.discard(terms.token)
-            if self._is_over():
+            if self.is_closing:
                 return
             self._deaths += 1
             if self._deaths > MAX_DEATHS:
@@ -170,9 +175,6 @@ class Crew:
                 return
             terms = Terms(terms.address, secrets.token_hex(16), terms.fetch)
             self._tokens.add(terms.token)
-
-    def _is_over(self) -> bool:
-        return self._is_closing
 
     def _fail(self, error: WorkersError) -> None:
         self._broken = error

@@ -41,6 +41,10 @@ Tell = Callable[[Report], None]
 class Employer(Protocol):
     """Who has the workers: the crew."""
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody is taken in any more."""
+
     def welcome(self, hand: Hand, hello: Hello) -> bool:
         """Take a worker in that shows a token; return whether it is one of ours."""
 
@@ -115,6 +119,8 @@ class Hand(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        if self._crew.is_closing:  # it dialled while the others were hung up on
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
