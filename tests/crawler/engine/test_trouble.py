@@ -1,0 +1,122 @@
+"""Hosts in trouble, in real crawls and by the server's own log: they are left alone, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from crawler.config import Config
+from crawler.engine.clock import Clock
+from crawler.engine.crawl import Crawl
+from crawler.engine.summary import Summary
+from tests.support.engine_runs import Inline, Tables
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Host:
+    """A web server at an address of its own, so that it is a host of its own, and the requests it saw."""
+
+    def __init__(self, address: str, answer: Answer) -> None:
+        self.address = address
+        self.seen: list[tuple[float, str]] = []
+        self.url = ""
+        self._answer = answer
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Host]:
+        """Serve while the block runs."""
+        app = web.Application()
+        app.router.add_get("/{any:.*}", self._take)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, self.address, 0).start()
+        self.url = f"http://{self.address}:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append((time.monotonic(), request.path))
+        response = await self._answer(request)
+        response.force_close()  # or aiohttp would itself repeat a request on a connection that was reset
+        return response
+
+    def gaps(self) -> list[float]:
+        """Return the seconds between one request and the next."""
+        return [late - early for (early, _), (late, _) in pairwise(self.seen)]
+
+    def times_of(self, path: str) -> list[float]:
+        """Return when a path was asked for."""
+        return [at for at, asked in self.seen if asked == path]
+
+    def seen_between(self, early: float, late: float) -> int:
+        """Return how many requests came in between."""
+        return sum(early < at < late for at, _ in self.seen)
+
+
+def config_of(out: Path, seeds: list[str], tables: Tables) -> Config:
+    merged: dict[str, dict[str, Any]] = {
+        "job": {"seeds": seeds, "out": str(out), "max_failed_ratio": 1.0},
+        "fetch": {"allow_addresses": ["127.0.0.0/8"], "retries": 0},
+        "politeness": {"delay": 0, "robots": False},
+        "output": {"commit_interval": 0.02},
+    }
+    for name, table in tables.items():
+        merged.setdefault(name, {}).update(table)
+    return Config(**merged)
+
+
+async def crawl(config: Config, *, jitter: float | None = None) -> Summary:
+    """Crawl in this process, with chance taken out when `jitter` is given."""
+    now = asyncio.get_running_loop().time
+    clock = Clock(now) if jitter is None else Clock(now, random=lambda: jitter)
+    async with Crawl(config, executor=Inline(), clock=clock) as crawl:
+        return await crawl.run()
+
+
+def chain(length: int, seconds: float = 0.0, ended: asyncio.Event | None = None) -> Answer:
+    """Return a site whose pages 0, 1, 2, … each link to the next only."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        number = int(request.path[1:])
+        await asyncio.sleep(seconds)
+        if number < length - 1:
+            return web.Response(text=f'<a href="/{number + 1}">next</a>', content_type="text/html")
+        if ended is not None:
+            ended.set()
+        return web.Response(text="<p>the last", content_type="text/html")
+
+    return answer
+
+
+async def silence(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(60.0)
+    raise AssertionError("nobody waits so long")
+
+
+async def test_a_dead_host_holds_up_nobody(tmp_path: Path) -> None:
+    """Its limit is as large as the crawl's, so nothing but the share of the others keeps it from taking all slots."""
+    ended = asyncio.Event()
+    async with Host("127.0.0.1", silence).open() as dead, Host("127.0.0.2", chain(25, ended=ended)).open() as well:
+        seeds = [f"{dead.url}/{number}" for number in range(20)] + [f"{well.url}/0"]
+        fetch = {"concurrency": 8, "read_timeout": 8.0}
+        config = config_of(tmp_path / "out", seeds, {"fetch": fetch, "politeness": {"per_host": 8}})
+        began = time.monotonic()
+        task = asyncio.create_task(crawl(config))
+        await asyncio.wait({task, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert len(dead.seen) >= 2
+    assert len(well.seen) == 25
+    assert max(well.gaps()) < 2.5
+    assert well.seen[-1][0] - began < 4.0
