@@ -10,6 +10,7 @@ from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from crawler import Crawl, run
@@ -36,6 +37,9 @@ def crawled(full_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert summary.exit_code == ExitCode.COMPLETE
         assert summary.adds_up()
         assert summary.pending == 0
+        lag = orjson.loads((out / "summary.json").read_bytes())["run"]["loop_lag_seconds"]
+        assert lag["samples"] > 0
+        assert 0 < lag["p50"] <= lag["p99"] <= lag["max"]
 
     asyncio.run(crawl())
     return out
