@@ -17,7 +17,7 @@ from crawler import Crawl, run
 from crawler.demo.answer import Kind
 from crawler.demo.site import Demo, Limits
 from crawler.errors import ExitCode
-from tests.support.crash_jobs import Site, faults
+from tests.support.crash_jobs import Site, assert_ways_are_told, faults
 from tests.support.engine_runs import Belongings, Inline, Tables, config_for, identity, lines
 
 RETRIES: Tables = {
@@ -66,11 +66,7 @@ def test_every_page_says_how_it_was_found(full_site: Site, crawled: Path) -> Non
     """`via` is a page that links to it, or the URL that redirects to it; only the seed has none."""
     records = by_url(crawled)
     assert [url for url, record in records.items() if record["via"] is None] == [full_site.url]
-    for url, record in records.items():
-        if record["via"] is not None:
-            finder = records[record["via"]]
-            assert url == finder["final_url"] or url in {link[0] for link in finder["outlinks"]}, url
-            assert record["depth"] == finder["depth"] + (not record["redirects"]), url
+    assert_ways_are_told(records)
 
 
 def test_a_landing_page_says_over_which_redirects_it_was_reached(full_site: Site, crawled: Path) -> None:
