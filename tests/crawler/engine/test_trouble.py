@@ -88,6 +88,8 @@ def chain(length: int, seconds: float = 0.0, ended: asyncio.Event | None = None)
     """Return a site whose pages 0, 1, 2, … each link to the next only."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/robots.txt":
+            return web.Response(status=404)
         number = int(request.path[1:])
         await asyncio.sleep(seconds)
         if number < length - 1:
@@ -191,3 +193,25 @@ async def test_retries_have_a_budget(tmp_path: Path) -> None:
     assert summary.failed == pages == len(lines(tmp_path / "out", "errors"))
     assert 100 <= summary.retries <= 101 + 0.1 * len(host.seen)
     assert len(host.seen) == 1 + pages + summary.retries
+
+
+async def test_a_host_whose_robots_txt_cannot_be_had_is_left_alone(tmp_path: Path) -> None:
+    """RFC 9309 2.3.1.4: whoever cannot be reached is to be taken for forbidding everything, page by page."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/robots.txt":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(text="<p>never asked for", content_type="text/html")
+
+    async with Host("127.0.0.3", answer).open() as closed:
+        pass
+    async with Host("127.0.0.1", answer).open() as breaks, Host("127.0.0.2", chain(5)).open() as well:
+        seeds = [f"{closed.url}/a", f"{closed.url}/b", f"{breaks.url}/a", f"{well.url}/0"]
+        tables: Tables = {"politeness": {"robots": True}, "fetch": {"retries": 1, "retry_delay": 0.05}}
+        summary = await crawl(config_of(tmp_path / "out", seeds, tables))
+    assert {path for _, path in breaks.seen} == {"/robots.txt"}
+    assert closed.seen == []
+    skipped = {line["url"]: line["reason"] for line in lines(tmp_path / "out", "skipped")}
+    assert skipped == dict.fromkeys(seeds[:3], "robots_unavailable")
+    assert (summary.done, summary.failed) == (5, 0)
