@@ -156,7 +156,7 @@ class Crew:
 
     async def _work(self, terms: Terms) -> None:
         """Keep one worker at work: start it, and when it dies start another."""
-        while not self.is_closing:
+        while True:
             trouble: Exception
             try:
                 await run_async_in_worker(work, terms, pool=self._pool, loop_factory=loop_factory())

@@ -39,6 +39,7 @@ async def build_engine(
         partial(HostClock, assemble.politeness(config), last_start=last_start),
         pending=opened.counters.get("pending", 0),
         use_robots=config.politeness.robots,
+        slots=config.fetch.concurrency,
         is_file=files.is_file_row if files else None,
     )
     spec = assemble.pipeline_spec(config, scope, key)

@@ -99,7 +99,7 @@ class RobotsDesk:
         if not isinstance(decision, Retry):
             return False
         again = request._replace(attempt=request.attempt + 1)
-        self._frontier.retry_robots(again, self._clock.now() + decision.delay_seconds)
+        self._frontier.retry(again, self._clock.now() + decision.delay_seconds)
         return True
 
     def _tell(self, origin: str, rules: RobotsRules) -> None:

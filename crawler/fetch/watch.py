@@ -118,8 +118,8 @@ class Watch:
         if exchange.sent is not None:
             exchange.sent()
 
-    def reading(self, exchange: Exchange, stream: StreamReader, phase: Phase) -> float:
-        """Note that the head is there and the body is being read; return the time."""
+    def reading(self, exchange: Exchange, stream: StreamReader, phase: Phase) -> None:
+        """Note that the head is there and the body is being read."""
         now = self._loop.time()
         exchange.phase = phase
         exchange.began = exchange.moved = now
@@ -127,11 +127,6 @@ class Watch:
         exchange.stream = stream
         if exchange.guard is not None:
             exchange.guard.stream = stream
-        return now
-
-    def now(self) -> float:
-        """Return the loop's time, in seconds."""
-        return self._loop.time()
 
     def close(self) -> None:
         """Stop ticking."""

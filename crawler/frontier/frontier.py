@@ -6,7 +6,7 @@ call that carries the time. Nothing here waits, reads a clock or touches the dis
 The shape follows BUbiNG's workbench (Boldi, Marino, Santini, Vigna: "BUbiNG: Massive Crawling for the Masses", 2018): a
 queue of hosts ordered by the time each may be visited next. A host that has no room for another request is not in the
 queue, so it cannot be chosen: politeness is a matter of where a host stands, not of a check. Hosts that are ready take
-turns, so one slow or large host never holds up another.
+turns, and `Shares` keeps slots back for the others, so one slow, large or dead host never holds up another.
 
 Memory is bounded: at most `max_hosts` hosts with at most `window` URLs in all; everything else is on disk, in the same
 order, and is asked for by `Refill` and `MoreHosts` steps.
@@ -16,15 +16,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush, nsmallest
+from heapq import heappop, heappush
 from math import inf
 
-import orjson
-
-from crawler.frontier.host import HOST, NAME, URL, Host, Origin, Row, request_of
+from crawler.frontier.host import HOST, NAME, URL, Host, Origin, Row, busiest, request_of, row_of
 from crawler.frontier.politeness import HostClock, Verdict
 from crawler.frontier.request import Kind, Request
 from crawler.frontier.robots import RobotsRules
+from crawler.frontier.shares import NO_LIMIT, Shares
 from crawler.frontier.steps import Denied, Done, FileFound, MoreHosts, NeedRobots, Refill, Slot, Step, Wait
 from pipelines.url import origin_of
 
@@ -43,17 +42,20 @@ class Frontier:
         *,
         pending: int = 0,
         use_robots: bool = True,
+        slots: int = NO_LIMIT,
         max_hosts: int = MAX_HOSTS,
         window: int = WINDOW,
         is_file: Callable[[Row], bool] | None = None,
     ) -> None:
         """Start with `pending` URLs known to the store and none in memory. `clock` makes the clock of a new host.
 
+        `slots` are the fetches that the crawl may have under way, whichever the hosts. Who asks has one to give.
         `is_file` tells of a URL that may be fetched whether it is a file; without it, all of them are pages.
         """
         self._clock = clock
         self._is_file = is_file
         self._use_robots = use_robots
+        self._shares = Shares(slots)
         self._max_hosts = max_hosts
         self._window = window
         self.pending = pending
@@ -121,10 +123,13 @@ class Frontier:
         while self._ready and self._ready[0][0] <= now:
             host = heappop(self._ready)[2]
             host.queued = False
-            if host.clock.ready_at > now:
+            if host.clock.ready_at > now or not self._shares.has_room(host):
                 self._enqueue(host)
                 continue
             step = self._visit(host, now)
+            if isinstance(step, Request):
+                host.clock.started(now)
+                self._shares.started(host)
             self._enqueue(host)
             if step is not None:
                 return step
@@ -146,7 +151,6 @@ class Frontier:
         """Take one URL of a host whose clock agrees; None when it had to be parked."""
         host.slot_last = False
         if host.urgent:
-            host.clock.started(now)
             return host.urgent.popleft()
         if not host.window:
             return None
@@ -171,7 +175,6 @@ class Frontier:
                 return Denied(request_of(row), origin.rules.reason)
         if self._is_file is not None and self._is_file(row):
             return FileFound(request_of(row))
-        host.clock.started(now)
         return request_of(row)
 
     # -- what happened
@@ -184,19 +187,18 @@ class Frontier:
         """Note that a request ended: its place at the host is free, unless the host backs off or asked for a pause."""
         host = self._by_name[request.host]
         host.clock.ended(now, verdict)
+        self._shares.ended(host, is_answer=verdict is Verdict.ALIVE)
         if pause_until is not None:
             host.clock.pause_until(pause_until)
         self._enqueue(host)
 
     def retry(self, request: Request, when: float) -> None:
-        """Queue a request again, not before `when`."""
+        """Queue a request again, not before `when`; the URLs that wait for a robots.txt go on waiting."""
         host = self._by_name[request.host]
-        redirects = orjson.dumps(request.redirects).decode() if request.redirects else None
-        row = [host.id, request.priority, request.id, request.url, request.depth, request.via]
-        row += [request.attempt, redirects, host.name]
         self._turn += 1
         host.delayed += 1
-        heappush(self._delayed, (when, self._turn, host, row))
+        waiting = request if request.kind is Kind.ROBOTS else row_of(request, host.id)
+        heappush(self._delayed, (when, self._turn, host, waiting))
 
     # -- downloads
 
@@ -204,6 +206,7 @@ class Frontier:
         """Queue the wish of a download to send one request to a host. `next` answers with `Slot`."""
         host = self._by_name.get(host_name) or self._stranger(host_name)
         host.wishes.append(ticket)
+        self._shares.at_work(host)
         self._wishing[ticket] = host
 
     def withdraw(self, ticket: int) -> bool:
@@ -261,13 +264,6 @@ class Frontier:
         self._strangers += 1
         return self._make_host(-self._strangers, name)
 
-    def retry_robots(self, request: Request, when: float) -> None:
-        """Queue a robots.txt request again, not before `when`; its origin's URLs go on waiting."""
-        self._turn += 1
-        host = self._by_name[request.host]
-        host.delayed += 1
-        heappush(self._delayed, (when, self._turn, host, request))
-
     def robots(self, origin_url: str, rules: RobotsRules, *, expires_at: float, crawl_delay: float) -> None:
         """Note what an origin allows, and let go of the URLs that waited for it. `crawl_delay` is clamped already."""
         origin = self._origins.get(origin_url)
@@ -303,6 +299,7 @@ class Frontier:
             host.name = name
             self._by_name[name] = host
             return host
+        self._shares.forget(host)
         del self._hosts[known.id]
         known.id = host.id
         self._hosts[known.id] = known
@@ -348,6 +345,7 @@ class Frontier:
     def _ask_refill(self, host: Host) -> None:
         host.refilling = True
         self._refills.append(host)
+        self._shares.at_work(host)
 
     def _refill(self, host: Host) -> Refill:
         priority, after = host.tail
@@ -355,7 +353,10 @@ class Frontier:
 
     def _enqueue(self, host: Host) -> None:
         """Put a host into the queue of ready hosts if it has work and room; it stands there at most once."""
-        if host.queued or not (host.urgent or host.window) or host.clock.ready_at == inf:
+        if host.queued or not host.has_work():
+            return
+        self._shares.at_work(host)
+        if host.clock.ready_at == inf or not self._shares.has_room(host):
             return
         host.queued = True
         self._turn += 1
@@ -376,8 +377,7 @@ class Frontier:
         return self._make_host(host_id, name)
 
     def _make_host(self, host_id: int, name: str) -> Host:
-        host = Host(host_id, name, self._clock())
-        self._hosts[host_id] = host
+        host = self._hosts[host_id] = Host(host_id, name, self._clock())
         if name:
             self._by_name[name] = host
         return host
@@ -390,11 +390,11 @@ class Frontier:
         for host in idle:
             del self._hosts[host.id]
             self._by_name.pop(host.name, None)
+            self._shares.forget(host)
             for origin in host.origins:
                 self._origins.pop(origin, None)
         return bool(idle)
 
     def busiest(self, count: int) -> list[tuple[str, int, int]]:
         """Return `(host, in flight, in memory)` of the busiest hosts, for a person to look at."""
-        keys = ((-host.clock.active, -len(host.window), host.name) for host in self._hosts.values())
-        return [(name, -active, -waiting) for active, waiting, name in nsmallest(count, keys)]
+        return busiest(self._hosts.values(), count)

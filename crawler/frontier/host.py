@@ -10,7 +10,8 @@ in the window, in `out`, or behind the tail, and in one of them only.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush, nsmallest
 from typing import Any
 
 import orjson
@@ -48,12 +49,26 @@ def request_of(row: Row) -> Request:
     )
 
 
+def row_of(request: Request, host_id: int) -> Row:
+    """Return the pending URL that a request was made of, for its next attempt."""
+    redirects = orjson.dumps(request.redirects).decode() if request.redirects else None
+    row = [host_id, request.priority, request.id, request.url, request.depth, request.via]
+    return [*row, request.attempt, redirects, request.host]
+
+
+def busiest(hosts: Iterable[Host], count: int) -> list[tuple[str, int, int]]:
+    """Return `(host, in flight, in memory)` of the busiest hosts, for a person to look at."""
+    keys = ((-host.clock.active, -len(host.window), host.name) for host in hosts)
+    return [(name, -active, -waiting) for active, waiting, name in nsmallest(count, keys)]
+
+
 class Host:
     """A host that is in memory. Plain state; the frontier decides."""
 
     __slots__ = (
         "clock",
         "delayed",
+        "fetching",
         "id",
         "missed",
         "name",
@@ -65,6 +80,7 @@ class Host:
         "refilling",
         "slot_last",
         "tail",
+        "unanswered",
         "urgent",
         "window",
         "wishes",
@@ -87,6 +103,8 @@ class Host:
         self.out: set[int] = set()  # URLs in flight, parked or delayed: pending in the store, but not to be read again
         self.delayed = 0  # URLs that wait for their next attempt
         self.origins: list[str] = []
+        self.fetching = 0  # slots of the crawl that it has: pages and robots.txt, not downloads
+        self.unanswered = 0  # of these, sent since its last answer
 
     def has_work(self) -> bool:
         """Something could be started now, if the clock agrees."""

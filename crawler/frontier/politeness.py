@@ -114,6 +114,11 @@ class HostClock:
             self._settle()
 
     @property
+    def in_trouble(self) -> bool:
+        """Whether it failed so often, or asked for less, that it is left alone for a while; until its next answer."""
+        return self._failures > self._rules.tolerated
+
+    @property
     def crawl_delay(self) -> float:
         """Crawl-delay of robots.txt in seconds, already clamped; 0 without one."""
         return self._crawl_delay

@@ -65,6 +65,8 @@ class Found:
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
     files: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of pages, by URL; only where outputs were read whole."""
 
     def lines_by_url(self) -> Counter[str]:
         """Return in how many lines each URL is, over all outputs."""
@@ -132,6 +134,8 @@ class Job:
         found = Found()
         for record in self._lines("pages", lengths):
             found.pages[record["url"], record["status"], record["sha256"], record["text_sha256"]] += 1
+            if lengths is None:
+                found.records[record["url"]] = record
         for name, counter in (("errors", found.errors), ("skipped", found.skipped)):
             for record in self._lines(name, lengths):
                 counter[record["url"], record["reason"]] += 1
@@ -191,6 +195,40 @@ def check_state(job: Job) -> dict[str, int]:
     assert found.files.total() == counters["files"] == outputs.get("files", (0, 0))[1]
     assert_no_duplicates(found)
     return dict(counters)
+
+
+OF_THE_RUN = frozenset({"fetched_at", "timings", "via", "depth", "duplicate_of"})
+"""Depend on when a page was fetched and on what was fetched before it. Nothing else in a record does."""
+
+
+def differences(found: Found, reference: Found) -> dict[str, list[str]]:
+    """Return by URL which fields of its record differ that must not."""
+    return {
+        url: names
+        for url in found.records.keys() & reference.records.keys()
+        if (names := _differing(found.records[url], reference.records[url]))
+    }
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    names = sorted((one.keys() | other.keys()) - OF_THE_RUN)
+    return [name for name in names if _comparable(one, name) != _comparable(other, name)]
+
+
+def _comparable(record: Mapping[str, Any], name: str) -> Any:
+    value = record.get(name)
+    return sorted(map(orjson.dumps, value)) if name == "outlinks" and value else value
+
+
+def assert_ways_are_told(records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Assert that each record names a page with a link to it, or a redirect, and counts its depth from there."""
+    for url, record in records.items():
+        if record["via"] is None:
+            assert record["depth"] == 0, url
+            continue
+        finder = records[record["via"]]
+        assert url == finder["final_url"] or url in {link[0] for link in finder["outlinks"]}, url
+        assert record["depth"] == finder["depth"] + (not record["redirects"]), url
 
 
 def assert_no_duplicates(found: Found) -> None:

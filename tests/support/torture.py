@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
 
-from tests.support.crash_jobs import COMPLETE, Found, Job, Site, assert_no_duplicates, check_state, kill_group
+from tests.support.crash_jobs import (
+    COMPLETE,
+    Found,
+    Job,
+    Site,
+    assert_no_duplicates,
+    assert_ways_are_told,
+    check_state,
+    differences,
+    kill_group,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,8 @@ class Torture:
         assert found.errors == self.reference.found.errors
         assert found.skipped == self.reference.found.skipped
         assert found.files == self.reference.found.files
+        assert differences(found, self.reference.found) == {}
+        assert_ways_are_told(found.records)
 
 
 def _phase(before: dict[str, int], after: dict[str, int]) -> str:

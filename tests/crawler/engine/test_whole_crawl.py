@@ -10,16 +10,20 @@ from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from crawler import Crawl, run
 from crawler.demo.answer import Kind
 from crawler.demo.site import Demo, Limits
 from crawler.errors import ExitCode
-from tests.support.crash_jobs import Site, faults
+from tests.support.crash_jobs import Site, assert_ways_are_told, faults
 from tests.support.engine_runs import Belongings, Inline, Tables, config_for, identity, lines
 
-RETRIES: Tables = {"fetch": {"retries": 3, "read_timeout": 2.0, "min_rate_after": "500ms", "min_rate": "10KiB"}}
+RETRIES: Tables = {
+    "fetch": {"retries": 3, "read_timeout": 2.0, "min_rate_after": "500ms", "min_rate": "10KiB"},
+    "output": {"headers": ["x-robots-tag", "content-encoding"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,9 @@ def crawled(full_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert summary.exit_code == ExitCode.COMPLETE
         assert summary.adds_up()
         assert summary.pending == 0
+        lag = orjson.loads((out / "summary.json").read_bytes())["run"]["loop_lag_seconds"]
+        assert lag["samples"] > 0
+        assert 0 < lag["p50"] <= lag["p99"] <= lag["max"]
 
     asyncio.run(crawl())
     return out
@@ -53,6 +60,38 @@ def test_every_page_has_one_record_with_its_title_and_digest(full_site: Site, cr
             assert record["sha256"] == page.sha256, page.url
         if page.title is not None:
             assert record["title"] == page.title, page.url
+
+
+def test_every_page_says_how_it_was_found(full_site: Site, crawled: Path) -> None:
+    """`via` is a page that links to it, or the URL that redirects to it; only the seed has none."""
+    records = by_url(crawled)
+    assert [url for url, record in records.items() if record["via"] is None] == [full_site.url]
+    assert_ways_are_told(records)
+
+
+def test_a_landing_page_says_over_which_redirects_it_was_reached(full_site: Site, crawled: Path) -> None:
+    records = by_url(crawled)
+    hops = [full_site.url + f"redirect/chain-{number}" for number in (3, 2, 1)]
+    assert records[full_site.url + "landed/chain"]["redirects"] == hops
+    for redirect in full_site.demo.expected().redirects():
+        assert redirect.target is not None
+        if "/landed/" in redirect.target:  # nothing else leads to these
+            landing = records[redirect.target]
+            assert landing["redirects"][-1:] == [redirect.url], redirect.url
+            assert landing["via"] == redirect.url
+
+
+def test_records_have_the_headers_that_were_asked_for(crawled: Path) -> None:
+    found = [record["headers"] for record in lines(crawled) if record["status"] == 200]
+    assert {name for headers in found for name in headers} == {"x-robots-tag", "content-encoding"}
+    assert {headers["x-robots-tag"] for headers in found if "x-robots-tag" in headers} == {"nofollow"}
+
+
+def test_every_page_says_how_long_it_took(full_site: Site, crawled: Path) -> None:
+    records = by_url(crawled)
+    for page in full_site.demo.expected().pages():
+        timings = records[page.url]["timings"]
+        assert 0 < timings["ttfb"] <= timings["fetch"] < 30, page.url
 
 
 def test_every_redirect_has_one_record_that_names_its_target(full_site: Site, crawled: Path) -> None:

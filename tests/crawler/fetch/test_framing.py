@@ -195,3 +195,13 @@ async def test_the_page_says_what_came_and_for_which_request() -> None:
     assert got.headers[:4] == (("content-encoding", "gzip"), ("x-twice", "1"), ("x-twice", "2"), ("server", "caf\xe9"))
     assert got.fetched_at.endswith("Z")
     assert {name for name, _ in got.timings} == {"ttfb", "fetch"}
+
+
+async def test_timings_are_finer_than_the_clock_of_the_loop() -> None:
+    """uvloop's has whole milliseconds: a page from nearby would have taken no time at all."""
+    timings = []
+    for _ in range(5):
+        outcome = await exchange([page(b"near")])
+        timings.append(dict(fetched(outcome).timings))
+    assert all(0 < found["ttfb"] <= found["fetch"] < 5 for found in timings), timings
+    assert any(round(seconds * 1e6) % 1000 for found in timings for seconds in found.values()), timings
