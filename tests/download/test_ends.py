@@ -218,7 +218,7 @@ CALENDAR = {
 def test_d119_no_decision_of_a_download_reads_the_wall_clock() -> None:
     """Workers cannot be given another clock from here, so this looks at what they run. Dates stand in records only."""
     readers = set()
-    for path in (Path(__file__).parents[2] / "crawler" / "download").glob("*.py"):
+    for path in (Path(__file__).parents[2] / "crawler" / "download").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 name = f"{node.value.id}.{node.attr}"
