@@ -164,7 +164,7 @@ def _crawl(arguments: list[str], signals: Signals, streams: Streams) -> int:
 
     from crawler.engine.workers import Workers
 
-    workers = Workers(config.cpu)
+    workers = Workers(config.cpu, config.parse.stages)
     try:
         workers.start()
         summary = _run(config, workers, options, signals, streams)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from crawler.config.sections import Cpu
@@ -14,7 +15,7 @@ from pipelines.cpus import available_cpus
 from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
-from pipelines.work import process_batch
+from pipelines.work import prepare, process_batch
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,17 +28,21 @@ T = TypeVar("T")
 BROKEN_TRIPS = 2
 JUDGED_AT_ONCE = 1000
 PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
+WARM_UP_SECONDS = 120.0
+"""What a worker gets to import and to construct the user's stages, which may load a model from a slow disk; one that
+hangs ends, and the fifth in a row ends the run."""
 
 
 class Workers:
     """Runs batches through `loop.run_in_executor`. Owns the pool it made, never an executor that was given."""
 
-    def __init__(self, options: Cpu, executor: Executor | None = None) -> None:
+    def __init__(self, options: Cpu, stages: Sequence[str] = (), executor: Executor | None = None) -> None:
+        """`stages` names the user's, which each worker makes ready before its first page, outside of deadlines."""
         self._options = options
         self._foreign = executor
         limit = available_cpus(options.workers)
         self.count, self._why = limit.count, limit.why
-        self._pool = None if executor is not None else _pool(self.count, options)
+        self._pool = None if executor is not None else _pool(self.count, options, stages)
         self._executor: Executor | None = executor
         self._is_warned = False
 
@@ -134,14 +139,18 @@ class Workers:
             self._pool.kill()
 
 
-def _pool(count: int, options: Cpu) -> WorkerPool:
+def _pool(count: int, options: Cpu, stages: Sequence[str]) -> WorkerPool:
     """Return a pool without a spare: its start would take a core from a crawl of a second, and most lose no worker.
 
     A worker that is large between two batches makes room: a page of a few megabytes leaves holes behind.
+
+    The user's modules are imported by each worker and not by the fork server: what they open, or draw from a random
+    source, must not be shared.
     """
     return WorkerPool(
         count,
         preload=PRELOAD,
+        initializer=partial(prepare, tuple(stages), WARM_UP_SECONDS) if stages else None,
         nice=options.nice,
         memory_limit=options.worker_memory,
         recycle_above=options.worker_memory // 2,
