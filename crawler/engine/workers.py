@@ -15,7 +15,7 @@ from pipelines.cpus import available_cpus
 from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
-from pipelines.work import prepare, process_batch
+from pipelines.work import WARM_UP_SECONDS, Address, prepare, process_batch
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,9 +28,6 @@ T = TypeVar("T")
 BROKEN_TRIPS = 2
 JUDGED_AT_ONCE = 1000
 PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
-WARM_UP_SECONDS = 120.0
-"""What a worker gets to import and to construct the user's stages, which may load a model from a slow disk; one that
-hangs ends, and the fifth in a row ends the run."""
 
 
 class Workers:
@@ -59,12 +56,14 @@ class Workers:
             self._pool.start()
             self._executor = self._pool.executor(deadline=self._options.page_timeout)
 
-    def process(self, spec: bytes, pages: Sequence[Page]) -> asyncio.Future[list[Processed]]:
+    def process(
+        self, spec: bytes, pages: Sequence[Page], slate: Address | None = None
+    ) -> asyncio.Future[list[Processed]]:
         """Send one batch; the deadline of one page is that of the batch, whose pages are sent alone after it."""
         from asyncio import get_running_loop
 
         assert self._executor is not None, "started"
-        return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
+        return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages, slate)
 
     async def decode(self, page: Page) -> bytes | None:
         """Return the body of a robots.txt without its content codings, capped; None when it breaks a worker twice."""

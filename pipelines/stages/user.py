@@ -78,6 +78,13 @@ def name_of(stage: object) -> str:
     return getattr(stage, "__qualname__", None) or type(stage).__qualname__
 
 
+def label_of(stage: Stage) -> str:
+    """Return how a stage is named where several may have the same name: `parse`, `shop:price`."""
+    module = getattr(stage, "__module__", None) or ""
+    name = name_of(stage)
+    return name.lower() if module.startswith("pipelines.stages.") else f"{module}:{name}"
+
+
 def _module(name: str, module_name: str) -> ModuleType:
     try:
         return import_module(module_name)
