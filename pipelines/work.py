@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.page import Page, Processed
@@ -94,7 +93,7 @@ def process_batch(spec: bytes, pages: Sequence[Page], slate: Address | None = No
 def _open(slate: Address) -> int:
     """Return a descriptor, -1 for none: on another machine, or later, the path may be somebody else's file."""
     try:
-        if not str(Path(slate.path).readlink()).startswith(f"/memfd:{slate.name}"):
+        if not os.readlink(slate.path).startswith(f"/memfd:{slate.name}"):  # noqa: PTH115 - pathlib is a slow import
             return -1
         return os.open(slate.path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:

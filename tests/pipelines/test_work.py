@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,18 @@ def test_where_there_is_no_such_memory_the_stage_is_not_known(monkeypatch: pytes
     (result,) = process_batch(spec(), [PAGE], slate.address)
     assert result.error is None
     slate.close()
+
+
+def test_a_worker_imports_nothing_more_for_it() -> None:
+    """The fork server has not imported this module: what it costs, every worker pays."""
+    code = (
+        "import sys, pipelines.pipeline; before = {*sys.modules}; import pipelines.work\n"
+        "print(*sorted({*sys.modules} - before))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], env=bare(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pipelines.work"]
+
+
+def bare() -> dict[str, str]:
+    """Return an environment for an interpreter without `site`, which would import half of this."""
+    return {"PYTHONPATH": ":".join(path for path in sys.path if path)}
