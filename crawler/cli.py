@@ -164,7 +164,7 @@ def _crawl(arguments: list[str], signals: Signals, streams: Streams) -> int:
 
     from crawler.engine.workers import Workers
 
-    workers = Workers(config.cpu)
+    workers = Workers(config.cpu, config.parse.stages)
     try:
         workers.start()
         summary = _run(config, workers, options, signals, streams)
@@ -311,7 +311,7 @@ def _repro(arguments: list[str], signals: Signals, streams: Streams) -> int:
     parser = argparse.ArgumentParser(
         prog="crawl repro",
         description="Run a page that killed or hung its worker once more, in a process of its own, and show what "
-        "happens. errors.jsonl names the ID. Exit code 0: it came to its end; 3: it did not.",
+        "happens. errors.jsonl names the ID. Exit code 0: it came to its end within its limits; 3: it did not.",
     )
     parser.add_argument("case", metavar="ID", help="a case in OUT/quarantine, or the path of one")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="job.out of the crawl [out]")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipelines.errors import WorkerOutOfMemory
 from pipelines.flow.batches import Batches, Entry, singly
 from pipelines.page import Page, Processed
+from pipelines.work import Address, Slate
 
 BROKEN_TRIPS = 2  # of which, for a crash, all alone; for a deadline or too much memory, the last one
 
@@ -34,20 +35,36 @@ class Lost(NamedTuple):
 
     cause: LossCause
     detail: str
+    stage: str = ""
+    """Where it was then, such as `parse` or `shop:price`; empty when nobody knows."""
+    last_words: str = ""
+    """What the worker wrote last, with the Python stack of a crash; several lines, or none."""
+
+    @property
+    def told(self) -> str:
+        """The detail with the stage, on one line."""
+        return f"{self.detail}; stage: {self.stage}" if self.stage else self.detail
 
 
 Result = Processed | Lost
-Submit = Callable[[Sequence[Page]], "asyncio.Future[list[Processed]]"]
+
+
+class Submit(Protocol):
+    """Starts one trip."""
+
+    def __call__(self, pages: Sequence[Page], slate: Address | None = None, /) -> asyncio.Future[list[Processed]]:
+        """Return the results to come. A page that broke a trip comes alone, with a slate for the stage it is at."""
 
 
 class _Waiting(Entry):
-    __slots__ = ("future", "page")
+    __slots__ = ("future", "page", "stage")
 
     def __init__(self, page: Page, future: asyncio.Future[Result]) -> None:
         self.size = len(page.body)
         self.breaks = self.breaks_alone = 0  # not by `super().__init__`: this runs for every page, on the event loop
         self.page = page
         self.future = future
+        self.stage = ""
 
 
 class _Futures:
@@ -65,7 +82,7 @@ class _Futures:
             entry.future.set_result(result)
 
     def lost(self, entry: _Waiting, error: BaseException) -> None:
-        entry.future.set_result(Lost(_cause(error), str(error)))
+        entry.future.set_result(Lost(_cause(error), str(error), entry.stage, _last_words(error)))
 
     def failed(self, entry: _Waiting, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -78,6 +95,10 @@ def _cause(error: BaseException) -> LossCause:
     if isinstance(error, TimeoutError):
         return LossCause.TIMEOUT
     return LossCause.MEMORY if isinstance(error, WorkerOutOfMemory) else LossCause.CRASH
+
+
+def _last_words(error: BaseException) -> str:
+    return "\n".join(getattr(error, "__notes__", ()))
 
 
 class Batcher:
@@ -97,15 +118,35 @@ class Batcher:
         A single page larger than `max_bytes` travels alone. While `wanted` says no, because whoever takes the results
         has enough of them, no trip starts; call `resume` when it says yes again.
         """
+        self._submit = submit
         self._batches: Batches[_Waiting, Processed] = Batches(
             _Futures(),
-            lambda batch: submit([entry.page for entry in batch]),
+            self._send,
             slots=slots,
             max_items=max_pages,
             max_bytes=max_bytes,
             split=singly,
             wanted=wanted,
         )
+
+    def _send(self, batch: list[_Waiting]) -> asyncio.Future[list[Processed]]:
+        pages = [entry.page for entry in batch]
+        suspect = batch[0]
+        if len(batch) > 1 or not suspect.breaks:
+            return self._submit(pages)
+        slate = Slate()
+
+        def over(_trip: object) -> None:
+            suspect.stage = slate.read()
+            slate.close()
+
+        try:
+            trip = self._submit(pages, slate.address)
+        except BaseException:
+            slate.close()
+            raise
+        trip.add_done_callback(over)  # before whoever asks for the stage adds theirs
+        return trip
 
     @property
     def waiting(self) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import gc
 import pickle
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 
 import orjson
@@ -31,12 +31,15 @@ from pipelines.stages.parse import Parse, parse
 from pipelines.stages.query import query_rules
 from pipelines.stages.record import Record
 from pipelines.stages.targets import Targets
-from pipelines.stages.user import Stage, as_stage, name_of
+from pipelines.stages.user import Stage, as_stage, label_of, name_of
 from pipelines.stages.verify import verify
 from pipelines.url import CanonicalUrl, fingerprinter
 
 MAX_DETAIL_CHARS = 500
 MAX_PIPELINES = 4  # several crawls may share a pool; each pipeline remembers tens of megabytes
+
+FIRST_STEP, LAST_STEP = "build", "links and record"
+"""What is done before the stages and after them, as a person reads it."""
 
 BUILT_IN: tuple[Stage, ...] = (decode, parse, hash_page, verify)
 """What happens to a page unless the list of stages says otherwise; decode first, parse before what reads its text."""
@@ -124,6 +127,18 @@ class Pipeline:
             self.reported += targets
 
 
+def _telling(stages: Sequence[Stage], tell: Callable[[str], None]) -> list[Stage]:
+    """Return stages between which `tell` is told which one comes next."""
+    found: list[Stage] = []
+    for stage in stages:
+        found += [_teller(tell, label_of(stage)), stage]
+    return [*found, _teller(tell, LAST_STEP)]
+
+
+def _teller(tell: Callable[[str], None], name: str) -> Stage:
+    return lambda _doc: tell(name)
+
+
 def _spec(stages: PipelineSpec | Sequence[object] | None, options: StageOptions | None) -> PipelineSpec:
     if isinstance(stages, PipelineSpec):
         if options is not None:
@@ -161,14 +176,20 @@ def _text(raw: str) -> str:
 _idle: OrderedDict[bytes, list[Pipeline]] = OrderedDict()
 
 
-def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
+def process_batch(spec: bytes, pages: Sequence[Page], tell: Callable[[str], None] | None = None) -> list[Processed]:
     """Process `pages` with the pipeline of `spec` (from `PipelineSpec.dumps`); runs in a worker process.
 
     The pipeline is built on first use (with no pages: `partial(process_batch, spec, [])` warms a worker up) and kept
-    while it is one of the last four used. Threads have one each. Raises StageError when it cannot be built.
+    while it is one of the last four used. Threads have one each. `tell` is called with the name of each step before
+    it begins. Raises StageError when it cannot be built.
     """
+    if tell is not None:
+        tell(FIRST_STEP)
     pipeline = _take(spec)
     pipeline.reported.clear()
+    stages = pipeline.stages
+    if tell is not None:
+        pipeline.stages = _telling(stages, tell)
     # A page makes thousands of objects and no cycles. Looking for cycles while it is at work, among all that the worker
     # remembers, costs more than some stages.
     collects = gc.isenabled()
@@ -179,6 +200,7 @@ def process_batch(spec: bytes, pages: Sequence[Page]) -> list[Processed]:
         pipeline.targets.unmark_reported(pipeline.reported)  # nobody will ever see these results
         raise
     finally:
+        pipeline.stages = stages
         _idle.setdefault(spec, []).append(pipeline)
         if collects:
             gc.enable()

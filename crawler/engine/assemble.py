@@ -15,6 +15,7 @@ from crawler.frontier.scope import Scope, ScopeRules
 from crawler.quarantine.case import Case
 from crawler.quarantine.keeper import Quarantine
 from crawler.store.store import StoreOptions
+from pipelines.batcher import Lost
 from pipelines.errors import StageError
 from pipelines.page import Page
 from pipelines.spec import PipelineSpec
@@ -188,8 +189,12 @@ def _check_algorithms(config: Config) -> None:
 def quarantine(config: Config, spec: PipelineSpec, rules: ScopeRules) -> Quarantine:
     """Return where pages go that broke their workers."""
 
-    def case(page: Page, cause: str, detail: str) -> Case:
-        return Case(page, spec.options, rules, cause, detail, config.cpu.page_timeout, {})
+    def case(page: Page, lost: Lost) -> Case:
+        detail = f"{lost.detail}\n{lost.last_words}".strip()
+        cpu = config.cpu
+        return Case(
+            page, spec.options, rules, lost.cause.value, detail, lost.stage, cpu.page_timeout, cpu.worker_memory, {}
+        )
 
     return Quarantine(config.job.out / "quarantine", case, durable=config.output.durability == "full")
 

@@ -37,7 +37,7 @@ from crawler.frontier.reasons import Reason
 from crawler.job.lock import JobLock
 from crawler.store.group import Applied, Committed
 from crawler.store.store import Listener, Opened, Store
-from pipelines.errors import PoolBroken
+from pipelines.errors import PoolBroken, StageError
 
 DRAIN_SECONDS = 10.0  # after a stop, what is in flight may take this long to end
 
@@ -59,7 +59,7 @@ class Crawl:
         `accept_changes` resumes a job whose scope was changed since its last run; what was crawled stays.
         """
         self._config = config
-        self._workers = workers or Workers(config.cpu, executor)
+        self._workers = workers or Workers(config.cpu, config.parse.stages, executor)
         self._accept_changes = accept_changes
         self._clock = clock
         self._stack: AsyncExitStack
@@ -205,6 +205,8 @@ class Crawl:
             if isinstance(error, PoolBroken | BrokenExecutor):
                 text = f"the workers cannot go on: {error}; what was recorded is intact"
                 raise WorkersError(f"{text}, and the same command goes on from there") from error
+            if isinstance(error, StageError):  # a worker cannot build the pipeline, as `crawl check` would have told
+                raise ConfigError([Problem(key="parse.stages", rule=str(error))]) from error
             raise error from group
         finally:
             if self._drain is not None:

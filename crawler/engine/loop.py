@@ -321,9 +321,9 @@ class Engine:
         finally:
             self.live.processing -= 1
         if isinstance(result, Lost):
-            case = await self._parts.quarantine.keep(page, result.cause.value, result.detail)
+            case = await self._parts.quarantine.keep(page, result)
             kept = f"; look at it with: crawl repro {case}" if case else ""
-            self._give_up(request, Failure(request, REASON_OF[result.cause], result.detail + kept, page.status))
+            self._give_up(request, Failure(request, REASON_OF[result.cause], result.told + kept, page.status))
         elif result.error is not None:
             self._give_up(request, Failure(request, Reason(result.error), result.detail, page.status))
         else:

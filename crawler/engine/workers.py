@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from crawler.config.sections import Cpu
@@ -14,7 +15,7 @@ from pipelines.cpus import available_cpus
 from pipelines.errors import WorkerCrashed
 from pipelines.page import Page, Processed
 from pipelines.pool.pool import WorkerPool
-from pipelines.work import process_batch
+from pipelines.work import WARM_UP_SECONDS, Address, prepare, process_batch
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,12 +33,13 @@ PRELOAD = ("pipelines.pipeline", "crawler.frontier.scope")
 class Workers:
     """Runs batches through `loop.run_in_executor`. Owns the pool it made, never an executor that was given."""
 
-    def __init__(self, options: Cpu, executor: Executor | None = None) -> None:
+    def __init__(self, options: Cpu, stages: Sequence[str] = (), executor: Executor | None = None) -> None:
+        """`stages` names the user's, which each worker makes ready before its first page, outside of deadlines."""
         self._options = options
         self._foreign = executor
         limit = available_cpus(options.workers)
         self.count, self._why = limit.count, limit.why
-        self._pool = None if executor is not None else _pool(self.count, options)
+        self._pool = None if executor is not None else _pool(self.count, options, stages)
         self._executor: Executor | None = executor
         self._is_warned = False
 
@@ -54,12 +56,14 @@ class Workers:
             self._pool.start()
             self._executor = self._pool.executor(deadline=self._options.page_timeout)
 
-    def process(self, spec: bytes, pages: Sequence[Page]) -> asyncio.Future[list[Processed]]:
+    def process(
+        self, spec: bytes, pages: Sequence[Page], slate: Address | None = None
+    ) -> asyncio.Future[list[Processed]]:
         """Send one batch; the deadline of one page is that of the batch, whose pages are sent alone after it."""
         from asyncio import get_running_loop
 
         assert self._executor is not None, "started"
-        return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages)
+        return get_running_loop().run_in_executor(self._executor, process_batch, spec, pages, slate)
 
     async def decode(self, page: Page) -> bytes | None:
         """Return the body of a robots.txt without its content codings, capped; None when it breaks a worker twice."""
@@ -134,14 +138,18 @@ class Workers:
             self._pool.kill()
 
 
-def _pool(count: int, options: Cpu) -> WorkerPool:
+def _pool(count: int, options: Cpu, stages: Sequence[str]) -> WorkerPool:
     """Return a pool without a spare: its start would take a core from a crawl of a second, and most lose no worker.
 
     A worker that is large between two batches makes room: a page of a few megabytes leaves holes behind.
+
+    The user's modules are imported by each worker and not by the fork server: what they open, or draw from a random
+    source, must not be shared.
     """
     return WorkerPool(
         count,
         preload=PRELOAD,
+        initializer=partial(prepare, tuple(stages), WARM_UP_SECONDS) if stages else None,
         nice=options.nice,
         memory_limit=options.worker_memory,
         recycle_above=options.worker_memory // 2,

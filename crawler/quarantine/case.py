@@ -38,11 +38,15 @@ class Case(NamedTuple):
     options: StageOptions
     rules: ScopeRules
     cause: str
-    """`timeout` or `crash`."""
+    """`timeout`, `crash` or `memory`."""
     detail: str
     """What was known of the death, with the last words of the worker."""
+    stage: str
+    """Where it was then, such as `parse` or `shop:price`; empty when nobody knows."""
     page_timeout: float
     """Seconds it had."""
+    memory: int | None
+    """Resident bytes its worker had; None for no limit."""
     environment: Mapping[str, str]
 
     @property
@@ -110,7 +114,9 @@ def load(folder: Path) -> Case:
             ScopeRules(**{name: _kind(name, value) for name, value in scope.items()}),
             told["cause"],
             told["detail"],
+            told.get("stage", ""),  # neither this one nor the memory is in a case of an early version
             float(told["page_timeout"]),
+            told.get("memory"),
             told["environment"],
         )
     except FileNotFoundError:
@@ -129,7 +135,9 @@ def _json(case: Case) -> bytes:
         "version": VERSION,
         "cause": case.cause,
         "detail": case.detail,
+        "stage": case.stage,
         "page_timeout": case.page_timeout,
+        "memory": case.memory,
         "page": page,
         "options": case.options._asdict(),
         "scope": {

@@ -189,6 +189,8 @@ class Crew:
                 self._put_back(following)
             elif worker.waiting is not task:
                 return False
+        if death is not Death.STOPPED:  # of which nobody hears, and which may hold up an event loop
+            task.record.peak_rss = max(task.record.peak_rss, worker.process.peak_rss_bytes())
         worker.sentence = Sentence(task, death, cause)
         worker.kill_at = inf
         self.retire(worker)

@@ -44,7 +44,11 @@ class Outcome(NamedTuple, Generic[T]):
     run_s: float = 0.0
     """In the function; as the parent saw it when the worker died."""
     peak_rss: int = 0
-    """Largest resident size of the worker during the task; 0 when nobody could tell."""
+    """Largest resident size of the worker during the task; 0 when nobody could tell.
+
+    Of a worker that died of itself the kernel keeps nothing: then it is the largest size that was seen, if the task had
+    a memory limit, and 0 if it had none.
+    """
 
     def unwrap(self) -> T:
         """Return the value, or raise the error."""

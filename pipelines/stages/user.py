@@ -7,7 +7,7 @@ refused when the pipeline is built, not when the first page comes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 
@@ -20,8 +20,31 @@ Stage = Callable[[Document], "Document | None"]
 _FORM = "expected a callable that takes one Document: `def stage(doc)`, or a class with `def __call__(self, doc)`"
 
 
+_prepared: dict[str, list[Stage | StageError]] = {}
+
+
+def prepare_stages(names: Iterable[str]) -> None:
+    """Import and construct stages for the pipeline that will name them; what is wrong with one is told there."""
+    for name in names:
+        ready: Stage | StageError
+        try:
+            ready = _load(name)
+        except StageError as error:
+            ready = error
+        _prepared.setdefault(name, []).append(ready)
+
+
 def load_stage(name: str) -> Stage:
     """Return the stage that `name` ("package.module:function") names; StageError says what is wrong with it."""
+    if waiting := _prepared.get(name):
+        ready = waiting.pop()
+        if isinstance(ready, StageError):
+            raise ready
+        return ready
+    return _load(name)
+
+
+def _load(name: str) -> Stage:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise StageError(
@@ -53,6 +76,13 @@ def as_stage(found: object, name: str = "") -> Stage:
 def name_of(stage: object) -> str:
     """Return what a person calls a stage: the name of the function, or of the class."""
     return getattr(stage, "__qualname__", None) or type(stage).__qualname__
+
+
+def label_of(stage: Stage) -> str:
+    """Return how a stage is named where several may have the same name: `parse`, `shop:price`."""
+    module = getattr(stage, "__module__", None) or ""
+    name = name_of(stage)
+    return name.lower() if module.startswith("pipelines.stages.") else f"{module}:{name}"
 
 
 def _module(name: str, module_name: str) -> ModuleType:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from pipelines.batcher import Batcher, LossCause, Lost
 from pipelines.errors import PoolBroken, TaskTimeout, WorkerCrashed, WorkerOutOfMemory
 from pipelines.page import Page, Processed
+from pipelines.work import Address, Slate
 
 
 def a_page(number: int, size: int = 10) -> Page:
@@ -26,11 +28,13 @@ class Executor:
     def __init__(self) -> None:
         self.trips: list[tuple[list[int], asyncio.Future[list[Processed]]]] = []
         self.pages: dict[int, Page] = {}
+        self.slates: list[Address | None] = []
 
-    def submit(self, pages: Sequence[Page]) -> asyncio.Future[list[Processed]]:
+    def submit(self, pages: Sequence[Page], slate: Address | None = None, /) -> asyncio.Future[list[Processed]]:
         future: asyncio.Future[list[Processed]] = asyncio.get_running_loop().create_future()
         self.trips.append(([page.id for page in pages], future))
         self.pages.update((page.id, page) for page in pages)
+        self.slates.append(slate)
         return future
 
     @property
@@ -43,6 +47,18 @@ class Executor:
 
     def fail(self, trip: int, error: BaseException) -> None:
         self.trips[trip][1].set_exception(error)
+
+
+def write(slate: Address | None, stage: str) -> None:
+    """Do what a worker does."""
+    assert slate is not None
+    Path(slate.path).write_bytes(stage.encode())
+
+
+def is_there(slate: Address | None) -> bool:
+    assert slate is not None
+    path = Path(slate.path)
+    return path.is_symlink() and slate.name in str(path.readlink())
 
 
 async def turns(count: int = 3) -> None:
@@ -154,6 +170,57 @@ async def test_a_page_has_to_crash_twice_alone() -> None:
     assert [ids for ids, _ in executor.trips] == [[1, 2], [1], [2], [2]]
     assert futures[1].result() == result_of(a_page(1))
     assert futures[2].result() == Lost(LossCause.CRASH, "signal 11")
+
+
+async def test_a_page_under_suspicion_gets_a_slate_on_which_its_stage_is_read_after_the_death() -> None:
+    executor = Executor()
+    batcher = Batcher(executor.submit, slots=1, max_pages=8, max_bytes=1000)
+    futures = {number: batcher.process(a_page(number)) for number in (1, 2)}
+    await turns()
+    executor.fail(0, TaskTimeout("10 s"))
+    await turns()
+    executor.answer(1)
+    await turns()
+    write(executor.slates[2], "shop:price")
+    error = WorkerCrashed("signal 11")
+    error.add_note("the worker's last output:\nSegmentation fault")
+    executor.fail(2, error)
+    await turns()
+    assert not is_there(executor.slates[2]), "its descriptor is returned"
+    assert not futures[2].done(), "a crash alone was the first"
+    write(executor.slates[3], "shop:weight")
+    executor.fail(3, error)
+    await turns()
+    lost = futures[2].result()
+    assert lost == Lost(LossCause.CRASH, "signal 11", "shop:weight", "the worker's last output:\nSegmentation fault")
+    assert lost.told == "signal 11; stage: shop:weight"
+    assert [slate is None for slate in executor.slates] == [True, False, False, False], "nothing for a first try"
+    assert not is_there(executor.slates[3])
+
+
+async def test_a_trip_that_cannot_start_leaves_no_slate(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Slate] = []
+
+    class Counted(Slate):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr("pipelines.batcher.Slate", Counted)  # the only way to see one that was never handed over
+    executor = Executor()
+    batcher = Batcher(executor.submit, slots=1, max_pages=8, max_bytes=1000)
+    future = batcher.process(a_page(1))
+    await turns()
+
+    def refuse(*_: object) -> asyncio.Future[list[Processed]]:
+        raise PoolBroken("closed")
+
+    monkeypatch.setattr(batcher, "_submit", refuse)  # an executor that is closed between two trips
+    executor.fail(0, WorkerCrashed("signal 9"))
+    await turns()
+    with pytest.raises(PoolBroken):
+        await future
+    assert [is_there(slate.address) for slate in made] == [False]
 
 
 async def test_a_page_that_broke_its_only_trip_gets_a_second_one() -> None:

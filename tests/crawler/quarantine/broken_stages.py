@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import signal
+import time
 
 from pipelines.page import Document
 
@@ -18,5 +19,9 @@ def breaks(doc: Document) -> None:
         ctypes.string_at(0)
     if b"kill here" in doc.body:
         os.kill(os.getpid(), signal.SIGKILL)
+    if b"hog here" in doc.body:
+        held = [b"x" * (8 << 20) for _ in range(40)]
+        time.sleep(20)
+        del held
     if b"raise here" in doc.body:
         raise ValueError("on purpose")

@@ -12,6 +12,7 @@ from crawler.quarantine import keeper
 from crawler.quarantine.case import CASE, Case, CaseError, environment, load, save
 from crawler.quarantine.keeper import Quarantine
 from crawler.quarantine.repro import find
+from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page
 from pipelines.stages.options import StageOptions
 
@@ -23,7 +24,7 @@ def a_case(body: bytes = b"\x00\xff<p>", detail: str = "worker 7 was killed by S
     )  # fmt: skip
     options = StageOptions(max_links=7, stages=("a.b:c",), outlinks="all")
     rules = ScopeRules(hosts=frozenset({"example.org"}), deny=("x+", r"\d"), allow_ports=frozenset({25}))
-    return Case(page, options, rules, "crash", detail, 10.0, environment())
+    return Case(page, options, rules, "crash", detail, "shop:price", 10.0, 1 << 30, environment())
 
 
 def test_a_case_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -33,6 +34,15 @@ def test_a_case_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert again == case._replace(page=case.page._replace(id=0))
     assert again.spec().options == case.options
     assert [path.name for path in tmp_path.iterdir()] == [case.name], "nothing half-written is left"
+
+
+def test_a_case_of_an_early_version_knows_neither_stage_nor_memory(tmp_path: Path) -> None:
+    save(a_case(), tmp_path / "x", durable=False)
+    told = orjson.loads((tmp_path / "x" / CASE).read_bytes())
+    del told["stage"], told["memory"]
+    (tmp_path / "x" / CASE).write_bytes(orjson.dumps(told))
+    again = load(tmp_path / "x")
+    assert (again.stage, again.memory) == ("", None)
 
 
 def test_a_session_is_not_kept(tmp_path: Path) -> None:
@@ -96,12 +106,12 @@ def test_finding_tells_what_there_is(tmp_path: Path) -> None:
 async def test_the_number_of_cases_is_bounded_over_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "MAX_CASES", 3)
 
-    def make(page: Page, cause: str, detail: str) -> Case:
-        return a_case(page.body, detail)
+    def make(page: Page, lost: Lost) -> Case:
+        return a_case(page.body, lost.detail)
 
     async def keep(*bodies: bytes) -> list[str | None]:
         quarantine = Quarantine(tmp_path / "quarantine", make, durable=False)
-        return [await quarantine.keep(a_case(body).page, "crash", "x") for body in bodies]
+        return [await quarantine.keep(a_case(body).page, Lost(LossCause.CRASH, "x")) for body in bodies]
 
     assert None not in await keep(b"1", b"2")
     kept = await keep(b"3", b"4")

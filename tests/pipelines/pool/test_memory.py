@@ -37,6 +37,15 @@ async def test_a_hog_is_killed_and_nobody_else() -> None:
         assert (stats.oom, stats.crashes, stats.deaths[Death.OOM]) == (1, 0, 1)
 
 
+async def test_the_size_of_a_task_is_told_however_we_end_it() -> None:
+    async with WorkerPool(1, spare=False) as pool:
+        late = await pool.limited(deadline=1.0).outcome(tasks.hoard, 100, 20.0)
+        assert late.status is Status.TIMEOUT
+        assert 100 * MIB < late.peak_rss < 200 * MIB
+        crashed = await pool.outcome(tasks.leave, 3)
+        assert (crashed.status, crashed.peak_rss) == (Status.CRASH, 0), "the kernel forgets it"
+
+
 async def test_a_limit_for_some_tasks_only() -> None:
     async with WorkerPool(1) as pool:
         assert await pool.run(tasks.hoard, 150, 0.15) == 150 * MIB
