@@ -29,6 +29,7 @@ from crawler.fetch.options import FetchOptions, OriginSecrets
 from crawler.frontier.politeness import Politeness
 from crawler.frontier.scope import ScopeRules
 from crawler.store.store import Store, StoreOptions
+from pipelines.batcher import LossCause, Lost
 from pipelines.page import Page
 from pipelines.pool.pool import WorkerPool
 from pipelines.spec import PipelineSpec
@@ -200,7 +201,7 @@ class Arrived:
         self.robots_retry = given(robots, "decide")
         self.bodies = given(bodies, "BodyStore")
         self.quarantine = given(assemble, "Quarantine")
-        self.case = self.quarantine["make"](Page(1, "http://one.test/", 200, (), b"", ""), "crash", "")
+        self.case = self.quarantine["make"](Page(1, "http://one.test/", 200, (), b"", ""), Lost(LossCause.CRASH, ""))
         self.downloader_folder: Path = given(open_files, "Downloader")["root"]
         self.downloads = given(open_files, "Downloader")["options"]
         self.gate = given(open_files, "FrontierGate")
@@ -307,7 +308,7 @@ PLACES: dict[str, Where] = {
     "cpu.batch_pages": lambda a: (a.batcher["max_pages"],),
     "cpu.batch_bytes": lambda a: (a.batcher["max_bytes"],),
     "cpu.queue_bytes": lambda a: (a.held["limit"],),
-    "cpu.worker_memory": lambda a: (a.pool["memory_limit"], 2 * a.pool["recycle_above"]),
+    "cpu.worker_memory": lambda a: (a.pool["memory_limit"], 2 * a.pool["recycle_above"], a.case.memory),
     "cpu.nice": lambda a: (a.pool["nice"],),
     "parse.max_body_bytes": lambda a: (a.stages.max_body_bytes,),
     "parse.max_links": lambda a: (a.stages.max_links,),
@@ -315,7 +316,7 @@ PLACES: dict[str, Where] = {
     "parse.outlinks": lambda a: (a.stages.outlinks,),
     "parse.follow": lambda a: (a.stages.follow,),
     "parse.nofollow": lambda a: (not a.stages.follow_nofollow,),
-    "parse.stages": lambda a: (a.stages.stages, a.case.options.stages),
+    "parse.stages": lambda a: (a.stages.stages, a.case.options.stages, a.pool["initializer"].args[0]),
     "downloads.folder": lambda a: (a.downloader_folder,),
     "downloads.concurrency": lambda a: (a.downloads.files, a.desk._places._value),
     "downloads.segments": lambda a: (a.downloads.segments,),
