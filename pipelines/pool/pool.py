@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from pipelines.cpus import available_cpus
 from pipelines.errors import PoolClosed
 from pipelines.pool.admission import Admission
+from pipelines.pool.closing import EXIT_SECONDS
 from pipelines.pool.limited import Limited
 from pipelines.pool.limits import Limits
 from pipelines.pool.outcome import Outcome
@@ -179,27 +180,31 @@ class WorkerPool:
         """Return what the pool is doing and what happened to its workers and tasks so far."""
         return self._supervisor.stats() if self._supervisor else PoolStats()
 
-    def close(self, *, timeout: float = 5.0) -> list[str]:
+    def close(self, *, timeout: float = 5.0, grace: float | None = None) -> list[str]:
         """Take no more tasks, finish those taken within `timeout` seconds, end the workers; return when they are gone.
 
         What is unfinished then fails with PoolClosed; the names of these tasks' functions are returned. Those who wait
         for admission get PoolClosed at once. Closing twice is fine. Not for use on an event loop: `aclose`.
+
+        A task that still runs is made to raise SystemExit where it stands, once, so that its `finally` blocks run; its
+        worker is killed after `grace` seconds. None: half a second; with `timeout=0` it is killed at once. Idle workers
+        exit in the same time.
         """
-        self._end(timeout)
+        self._end(timeout, grace)
         return self._join()
 
-    async def aclose(self, *, timeout: float = 5.0) -> list[str]:
+    async def aclose(self, *, timeout: float = 5.0, grace: float | None = None) -> list[str]:
         """Like `close`, without blocking the event loop. When cancelled, the pool still closes, in the background."""
         import asyncio  # only here: the caller has it, other users of the pool need not
 
-        self._end(timeout)
+        self._end(timeout, grace)
         if self._supervisor is not None:
             await asyncio.shield(asyncio.wrap_future(self._supervisor.closed))
         return self._join()
 
     def kill(self) -> list[str]:
         """End the workers now; what is unfinished fails with PoolClosed and is returned by name."""
-        self._end(0.0, grace_seconds=0.0)
+        self._end(0.0, 0.0)
         return self._join()
 
     def __enter__(self) -> Self:
@@ -223,11 +228,13 @@ class WorkerPool:
     ) -> None:
         await self.aclose(timeout=5.0 if kind is None else 0.0)
 
-    def _end(self, timeout: float, **grace: float) -> None:
+    def _end(self, timeout: float, grace: float | None) -> None:
+        unwinds = timeout > 0 if grace is None else grace > 0
         with self._lock:
             self._is_closed = True
             if self._supervisor is not None:
-                self._supervisor.close(timeout, **grace)
+                seconds = EXIT_SECONDS if grace is None else max(0.0, grace)
+                self._supervisor.close(timeout, grace_seconds=seconds, unwinds=unwinds)
 
     def _join(self) -> list[str]:
         """Wait for the end, unless this is a callback in the thread that has to bring it about."""

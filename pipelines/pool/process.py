@@ -8,6 +8,7 @@ processes (Dask, Celery). A `Process` must be started by the thread that watches
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from contextlib import ExitStack
@@ -71,6 +72,11 @@ class Process:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it is gone already
+
+    def unwind(self) -> None:
+        """Have the task that runs raise SystemExit (see unwind.py), and the worker exit after it."""
+        self.hang_up()
+        self._child.send_signal(signal.SIGTERM)
 
     def reap(self) -> None:
         """Wait for a process that is dead or has been killed."""
