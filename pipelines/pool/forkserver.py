@@ -75,7 +75,7 @@ class ForkServer:
             ours.callback(self.sock.close)
             theirs.callback(sock.close)
             self.sock.settimeout(ANSWER_SECONDS)
-            orders = Orders(sock.fileno(), -1, os.getpid(), plan.nice, lowest_level(), 0, 0, False)
+            orders = Orders(sock.fileno(), -1, os.getpid(), plan.nice, lowest_level(), 0, 0, 0, False)
             self._popen = subprocess.Popen(
                 command(SERVER_BOOTSTRAP, orders, plan.preload),
                 stdin=subprocess.DEVNULL,

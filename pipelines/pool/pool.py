@@ -51,7 +51,9 @@ class WorkerPool:
     it raises does not start. `nice`: added to the workers' niceness.
 
     `max_tasks`: how many tasks of `run` and `outcome` are admitted and not finished; None for four per worker.
-    `max_bytes`: how many bytes their pickled arguments may hold, together with the results nobody has taken yet.
+    `max_bytes`: how many bytes their pickled arguments may hold, together with the results nobody has taken yet. Nobody
+    knows a result before it is there: those of the tasks admitted until then come on top, `max_tasks` at most.
+    `max_result_bytes`: of one pickled result; a task with a larger one fails with ResultTooLarge. None for no limit.
 
     `memory_limit`: resident bytes of a worker above which it is killed and its task ends as WorkerOutOfMemory; looked
     at every 50 ms while it runs a task, so a very fast hog may go further. `address_space_limit`: bytes of RLIMIT_AS,
@@ -77,6 +79,7 @@ class WorkerPool:
         name: str = "pool",
         max_tasks: int | None = None,
         max_bytes: int = MAX_BYTES,
+        max_result_bytes: int | None = None,
         memory_limit: int | None = None,
         address_space_limit: int | None = None,
         recycle_after: int | None = None,
@@ -95,6 +98,7 @@ class WorkerPool:
             address_space_limit,
             recycle_after,
             recycle_above,
+            max_result_bytes,
             spare,
             forkserver,
         ).check()
@@ -133,7 +137,7 @@ class WorkerPool:
 
         Raises TaskNotPicklable, PoolClosed, PoolBroken. The future's exception is the task's own, with the worker's
         traceback as its cause, or TaskTimeout, WorkerCrashed, WorkerOutOfMemory, PoolBroken, PoolClosed, RemoteError
-        (the exception could not travel). A started task cannot be cancelled; `TaskFuture.stop` ends it.
+        (the exception could not travel), ResultTooLarge. A started task cannot be cancelled; `TaskFuture.stop` ends it.
         """
         supervisor = self.supervisor()
         limits = self._limits if deadline is None else Limits(deadline, self._limits.memory).check()

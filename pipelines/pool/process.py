@@ -122,6 +122,7 @@ def _orders(sock: int, token: int, plan: Plan) -> Orders:
         level=lowest_level(),
         address_space=plan.address_space,
         recycle_above=plan.recycle_above or 0,
+        max_result=plan.max_result_bytes or 0,
         has_setup=plan.setup is not None,
     )
 

@@ -398,3 +398,12 @@ def have_a_handler(path: str) -> str:
     """Be a task that takes SIGTERM for itself."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     return clean_up(path)
+
+
+def big_result_after(seconds: float, megabytes: int) -> bytes:
+    time.sleep(seconds)
+    return big_result(megabytes)
+
+
+def fail_at_length(size: int) -> NoReturn:
+    raise ValueError("x" * size)
