@@ -11,6 +11,7 @@ a task starts are the task's own: they end neither with it nor with the worker.
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from pipelines.pool.task import TaskFuture, pickled
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_log = logging.getLogger("pipelines")
+
 TASKS_PER_WORKER = 4  # one runs, one lies in its socket, two are on their way there or back
 MAX_BYTES = 64 << 20
 
@@ -46,9 +49,9 @@ class WorkerPool:
     Not usable in a process forked from the one that made it. Its methods may be called from any thread and any event
     loop.
 
-    `workers`: how many; None for as many as there are CPUs for this process. `preload`: modules that every worker
-    imports before its first task. `initializer`: called once in every worker after that, picklable; a worker in which
-    it raises does not start. `nice`: added to the workers' niceness.
+    `workers`: how many; None for as many as there are CPUs for this process, and the log says why it is so many.
+    `preload`: modules that every worker imports before its first task. `initializer`: called once in every worker after
+    that, picklable; a worker in which it raises does not start. `nice`: added to the workers' niceness.
 
     `max_tasks`: how many tasks of `run` and `outcome` are admitted and not finished; None for four per worker.
     `max_bytes`: how many bytes their pickled arguments may hold, together with the results nobody has taken yet. Nobody
@@ -89,7 +92,7 @@ class WorkerPool:
     ) -> None:
         """Raises ValueError, and TaskNotPicklable for the initializer. Starts nothing."""
         self._plan = Plan(
-            available_cpus().count if workers is None else workers,
+            _sized(name) if workers is None else workers,
             name,
             tuple(preload),
             None if initializer is None else Setup(*pickled(initializer)),
@@ -247,6 +250,13 @@ class WorkerPool:
             return []
         supervisor.thread.join()
         return list(supervisor.closed.result(0)) if supervisor.closed.done() else []
+
+
+def _sized(name: str) -> int:
+    """Return how many workers a pool has of which nobody said it, and say why."""
+    limit = available_cpus()
+    _log.info("%s: %d workers (%s)", name, limit.count, limit.why)
+    return limit.count
 
 
 def _kill(supervisor: Supervisor) -> None:
