@@ -98,7 +98,7 @@ def test_more_deaths_than_spares(eventually: Eventually) -> None:
     """The spare goes on with the work within the promise; the others take the start of an interpreter, all at once."""
     served, complete = [], []
     with WorkerPool(3) as pool:
-        for _ in range(3):
+        for _ in range(5):
             eventually(lambda: has_a_warm_spare(pool) and pool.stats().ready == 3)
             victims = pool.pids
             started = time.monotonic()
@@ -108,7 +108,7 @@ def test_more_deaths_than_spares(eventually: Eventually) -> None:
             served.append(time.monotonic() - started)
             eventually(partial(is_complete_without, pool, victims))
             complete.append(time.monotonic() - started)
-    assert median(served) < REPLACED_SECONDS, served
+    assert median(served) < 2 * REPLACED_SECONDS, served  # three deaths and nine tasks
     assert median(complete) < STARTED_SECONDS, complete
 
 
