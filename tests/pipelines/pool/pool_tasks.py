@@ -345,8 +345,8 @@ class Slow:
 def clean_up(path: str, seconds: float = 30.0) -> str:
     """Say in a file that it has begun, and in the end that it could clean up."""
     file = Path(path)
-    file.write_text("began")
     try:
+        file.write_text("began")
         time.sleep(seconds)
     finally:
         logging.getLogger("unwinding").warning("cleaning up")
@@ -358,8 +358,8 @@ async def clean_up_async(path: str) -> None:
     import asyncio
 
     write = Path(path).write_text
-    write("began")
     try:
+        write("began")
         await asyncio.sleep(30)
     finally:
         await asyncio.sleep(0.7)
@@ -380,8 +380,8 @@ def never_end(path: str) -> NoReturn:
 def log_without_end(path: str) -> None:
     """Log more than a socket takes, again and again."""
     file = Path(path)
-    file.write_text("began")
     try:
+        file.write_text("began")
         while True:
             logging.getLogger("unwinding").warning("x" * 400_000)
     finally:

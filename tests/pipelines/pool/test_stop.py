@@ -106,7 +106,7 @@ async def test_who_awaits_an_executor_lets_it_run_on(tmp_path: Path, way: str) -
             call = loop.run_in_executor(pool.executor(), tasks.clean_up, str(mark), 0.3)
         else:
             call = asyncio.ensure_future(pool.run(tasks.clean_up, str(mark), 0.3))
-        await until(mark.exists)
+        await until(lambda: mark.exists() and mark.read_text() == "began")
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

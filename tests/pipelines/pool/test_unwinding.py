@@ -43,11 +43,15 @@ def mark(tmp_path: Path) -> Path:
     return tmp_path / "mark"
 
 
+def begun(mark: Path) -> Callable[[], bool]:
+    return lambda: mark.exists() and mark.read_text() != ""
+
+
 def test_a_task_that_runs_may_clean_up_and_is_lost(
     pool: WorkerPool, mark: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     future = pool.submit(tasks.clean_up, str(mark))
-    eventually(mark.exists)
+    eventually(begun(mark))
     assert pool.close(timeout=0.3) == ["pool_tasks.clean_up"]
     assert mark.read_text() == "cleaned up"
     assert "cleaning up" in caplog.text, "what it logs then is heard"
@@ -61,7 +65,8 @@ def test_what_was_sent_ahead_is_not_begun(
 ) -> None:
     pool.submit(function, str(mark))
     ahead = pool.submit(tasks.mark, str(mark.with_name("ahead")))
-    eventually(lambda: mark.exists() and pool.stats().queued == 1)
+    eventually(begun(mark))
+    eventually(lambda: pool.stats().queued == 1)
     assert pool.close(timeout=0.1) == [f"pool_tasks.{function.__name__}", "pool_tasks.mark"]
     assert mark.read_text() == "cleaned up"
     assert not mark.with_name("ahead").exists()
@@ -73,7 +78,7 @@ def test_what_does_not_end_is_killed_after_the_grace(
     pool: WorkerPool, mark: Path, eventually: Eventually, function: Callable[[str], object]
 ) -> None:
     future = pool.submit(function, str(mark))
-    eventually(mark.exists)
+    eventually(begun(mark))
     started = time.monotonic()
     assert pool.close(timeout=0.1, grace=0.4) == [f"pool_tasks.{function.__name__}"]
     assert 0.5 <= time.monotonic() - started < 0.5 + SLACK_SECONDS
@@ -85,7 +90,7 @@ def test_what_does_not_end_is_killed_after_the_grace(
 @pytest.mark.parametrize("way", ["kill", "no time", "no grace"])
 def test_who_has_no_time_kills_at_once(pool: WorkerPool, mark: Path, eventually: Eventually, way: str) -> None:
     pool.submit(tasks.clean_up, str(mark))
-    eventually(mark.exists)
+    eventually(begun(mark))
     started = time.monotonic()
     ways: dict[str, Callable[[], list[str]]] = {
         "kill": pool.kill,
@@ -99,7 +104,7 @@ def test_who_has_no_time_kills_at_once(pool: WorkerPool, mark: Path, eventually:
 
 def test_a_later_kill_ends_the_grace(pool: WorkerPool, mark: Path, eventually: Eventually) -> None:
     pool.submit(tasks.never_end, str(mark))
-    eventually(mark.exists)
+    eventually(begun(mark))
     closing = threading.Thread(target=pool.close, kwargs={"timeout": 0.01, "grace": 30.0})
     closing.start()
     eventually(lambda: "swallowed" in mark.read_text())
@@ -112,7 +117,7 @@ def test_a_later_kill_ends_the_grace(pool: WorkerPool, mark: Path, eventually: E
 
 async def test_the_loop_goes_on_meanwhile(pool: WorkerPool, mark: Path) -> None:
     pool.submit(tasks.never_end, str(mark))
-    has_begun = mark.exists
+    has_begun = begun(mark)
     while not has_begun():  # noqa: ASYNC110 - what is waited for happens in another process
         await asyncio.sleep(0.005)
     closing = asyncio.create_task(pool.aclose(timeout=0.1, grace=0.4))
@@ -126,7 +131,7 @@ async def test_the_loop_goes_on_meanwhile(pool: WorkerPool, mark: Path) -> None:
 
 def test_a_coroutine_is_cancelled_and_cleans_up(pool: WorkerPool, mark: Path, eventually: Eventually) -> None:
     pool.submit(run_coroutine, tasks.clean_up_async, (str(mark),), {}, None, None)
-    eventually(mark.exists)
+    eventually(begun(mark))
     pool.close(timeout=0.1, grace=5.0)
     assert mark.read_text() == "cleaned up"
 
@@ -137,7 +142,7 @@ def test_a_record_on_its_way_is_not_cut_in_two(pool: WorkerPool, mark: Path, eve
     logger.addFilter(refuse)
     try:
         pool.submit(tasks.log_without_end, str(mark))
-        eventually(mark.exists)
+        eventually(begun(mark))
         assert pool.close(timeout=0.2, grace=5.0) == ["pool_tasks.log_without_end"]
         assert pool.supervisor().thread.is_alive() is False
     finally:
@@ -148,7 +153,7 @@ def test_a_record_on_its_way_is_not_cut_in_two(pool: WorkerPool, mark: Path, eve
 def test_the_signal_alone_means_nothing(pool: WorkerPool, mark: Path, eventually: Eventually) -> None:
     """Ctrl-C and `docker stop` signal the whole group, while the parent may want to drain."""
     future = pool.submit(tasks.clean_up, str(mark), 0.5)
-    eventually(mark.exists)
+    eventually(begun(mark))
     os.kill(pool.pids[0], signal.SIGTERM)
     assert future.result(10) == "a part of the result"
     assert future.outcome.run_s >= 0.5
