@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from asyncio import wait, wrap_future
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pipelines.cpus import available_cpus
+from pipelines.memory import share_of_memory
 from pipelines.pool.names import name_of
 from pipelines.pool.pool import WorkerPool
 from pipelines.threads import Threads
@@ -59,10 +61,11 @@ async def run_cpu_async(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 
     For work that computes in Python for a millisecond and more; a call costs about 0.1 ms. `func` must be importable by
     name (not defined in the script that was started), arguments and result must pickle. Cancelling this stops the work:
-    its worker is killed and replaced. For a deadline, a memory limit or other workers make a `WorkerPool`; for many
-    items use `stream`.
+    its worker is killed and replaced. For a deadline, another memory limit or other workers make a `WorkerPool`; for
+    many items use `stream`.
 
-    Raises what `func` raised, with the worker's traceback; TaskNotPicklable, WorkerCrashed, PoolBroken.
+    Raises what `func` raised, with the worker's traceback; TaskNotPicklable, WorkerCrashed, WorkerOutOfMemory,
+    PoolBroken.
     """
     return await default_pool().run(func, *args, **kwargs)
 
@@ -83,14 +86,30 @@ async def run_blocking(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
 
 
 def default_pool() -> WorkerPool:
-    """Return the pool of this process, made now if there is none: a worker for every CPU this process may use."""
+    """Return the pool of this process, made now if there is none: a worker for every CPU this process may use.
+
+    A worker above its share of the memory (`share_of_memory`) is killed, and its task alone fails. For another number
+    of workers or another limit make a `WorkerPool` and `set_default_pool`.
+    """
     defaults = _defaults
     with defaults.lock:
         if defaults.pool is None:
-            limit = available_cpus()
-            _log.info("default pool: %d workers (%s)", limit.count, limit.why)
-            defaults.pool, defaults.is_ours = WorkerPool(limit.count, name="default"), True
+            defaults.pool, defaults.is_ours = _made(), True
         return defaults.pool
+
+
+def _made() -> WorkerPool:
+    cpus = available_cpus()
+    try:
+        memory = share_of_memory(cpus.count)
+    except OSError as exc:
+        _log.info("default pool: %d workers (%s), without a memory limit: %s", cpus.count, cpus.why, exc)
+        return WorkerPool(cpus.count, name="default")
+    size = memory.bytes >> 20
+    _log.info("default pool: %d workers (%s), each of %d MiB (%s)", cpus.count, cpus.why, size, memory.why)
+    # No limit of the address space, which elsewhere follows from a memory limit: nobody asked for this one, and what
+    # reserves far more than it touches (GPUs, WebAssembly, memory maps) would not even start.
+    return WorkerPool(cpus.count, name="default", memory_limit=memory.bytes, address_space_limit=sys.maxsize)
 
 
 def set_default_pool(pool: WorkerPool | None) -> WorkerPool | None:

@@ -7,6 +7,7 @@ PipelineError
 │   ├── TaskTimeout        the deadline passed; the worker was killed
 │   ├── WorkerCrashed      the worker died while it ran this task
 │   │   └── WorkerOutOfMemory  it was killed because the task took too much memory
+│   ├── ResultTooLarge     the result is larger than the pool lets through
 │   └── TaskNotPicklable   the function or an argument cannot be sent to another process
 ├── RemoteError            the task raised something that cannot travel
 └── StageError             a stage could not be found or built
@@ -39,6 +40,10 @@ class WorkerCrashed(PoolError):
 
 class WorkerOutOfMemory(WorkerCrashed):
     """The worker was killed for the memory that the task took: by its own limit or by the kernel."""
+
+
+class ResultTooLarge(PoolError):
+    """The task's result, pickled, is larger than the pool's `max_result_bytes`; it was not sent."""
 
 
 class TaskNotPicklable(PoolError, TypeError):

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from pipelines.cgroups import PROC, smallest_limit
 
+MIN_SHARE_BYTES = 256 << 20
+"""A worker that has imported a large library holds 100 MiB and more before it does anything."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
@@ -27,22 +30,36 @@ class MemoryLimit:
     why: str
 
 
-def available_memory(override: int | None = None, *, proc: Path = PROC) -> MemoryLimit:
+def available_memory(override: int | None = None, *, has_address_space: bool = True, proc: Path = PROC) -> MemoryLimit:
     """Return how much memory this process may use, in bytes; `override` wins over everything else.
 
+    Without `has_address_space` RLIMIT_AS does not count: what this process and its children may use together.
     Raises OSError on a system that tells nothing at all about its memory.
     """
     if override is not None:
         if override < 1:
             raise ValueError(f"memory: expected at least 1 byte, got {override}")
         return MemoryLimit(override, "set by hand")
-    limit = min(_limits(proc), key=lambda limit: limit.bytes, default=None)
+    limit = min(_limits(proc, has_address_space=has_address_space), key=lambda limit: limit.bytes, default=None)
     if limit is None:
         raise OSError("this system does not tell how much memory it has; set the amount by hand")
     return limit
 
 
-def _limits(proc: Path) -> Iterator[MemoryLimit]:
+def share_of_memory(workers: int, override: int | None = None, *, proc: Path = PROC) -> MemoryLimit:
+    """Return what each of so many worker processes may use, in bytes: `available_memory * 4/5 / workers`.
+
+    One fifth is for this process and for all that nobody thought of. Never less than 256 MiB, even where the workers
+    together may go too far then. `override`: instead of what is available. Raises OSError as `available_memory`.
+    """
+    limit = available_memory(override, has_address_space=False, proc=proc)
+    share = limit.bytes * 4 // 5 // workers
+    if share < MIN_SHARE_BYTES:
+        return MemoryLimit(MIN_SHARE_BYTES, f"the least; 4/5 of {_mebibytes(limit.bytes)} by {workers}: {limit.why}")
+    return MemoryLimit(share, f"4/5 of {_mebibytes(limit.bytes)} by {workers}: {limit.why}")
+
+
+def _limits(proc: Path, *, has_address_space: bool) -> Iterator[MemoryLimit]:
     """Yield every limit; of equal ones the first is the reason given."""
     total = _machine(proc)
     if total is not None:
@@ -50,7 +67,7 @@ def _limits(proc: Path) -> Iterator[MemoryLimit]:
     group = smallest_limit("memory", read_limit, proc=proc)
     if group is not None:
         yield MemoryLimit(group[0], f"cgroup limit of {_mebibytes(group[0])} in {group[1]}")
-    space = _address_space()
+    space = _address_space() if has_address_space else None
     if space is not None:
         yield MemoryLimit(space, f"address space limit (RLIMIT_AS) of {_mebibytes(space)}")
 

@@ -1,11 +1,14 @@
-"""How far the end of a pool has come: no more tasks, then a drain, then a hint to go, then the kill."""
+"""How far the end of a pool has come: no more tasks, then a drain, then a hint to go, then the kill.
+
+The hint is the same half second for all: an idle worker sees end of file, a task that runs raises SystemExit.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
 EXIT_SECONDS = 0.5
-"""What an idle worker gets to exit by itself at the close."""
+"""What a worker gets to exit by itself at the close, after the task it runs has been made to end."""
 
 
 class Closing:
@@ -15,20 +18,22 @@ class Closing:
         self.drain_until = inf
         self.exit_until = inf  # after this, kill; set once the drain is over
         self.has_begun = False
-        self.grace = EXIT_SECONDS
+        self.grace = inf
+        self.unwinds = True  # what runs at the end of the drain is not killed at once
 
     @property
     def is_drained(self) -> bool:
         """The workers have been told to go."""
         return self.exit_until < inf
 
-    def begin(self, now: float, drain_seconds: float, grace_seconds: float) -> None:
-        """Take no more, and finish what was taken within `drain_seconds`. With no grace, idle workers are killed."""
+    def begin(self, now: float, drain_seconds: float, grace_seconds: float, *, unwinds: bool = True) -> None:
+        """Take no more, and finish what was taken within `drain_seconds`. With no grace, all workers are killed."""
         self.has_begun = True
         self.drain_until = min(self.drain_until, now + drain_seconds)
         self.grace = min(self.grace, grace_seconds)
-        if self.is_drained and not grace_seconds:
-            self.exit_until = now
+        self.unwinds = self.unwinds and unwinds
+        if self.is_drained:
+            self.exit_until = min(self.exit_until, now + grace_seconds)
 
     def drained(self, now: float) -> None:
         """Begin to wait for the workers to go."""

@@ -43,11 +43,15 @@ class Forked:
         """The caller's to close, after `wait`."""
         self.returncode: int | None = None
 
-    def kill(self) -> None:
-        """SIGKILL, unless it was reaped."""
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it was reaped."""
         if self.returncode is None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, number)
+
+    def kill(self) -> None:
+        """SIGKILL, unless it was reaped."""
+        self.send_signal(signal.SIGKILL)
 
     def wait(self) -> int:
         """Wait for a process that is dead or has been killed."""
@@ -71,7 +75,7 @@ class ForkServer:
             ours.callback(self.sock.close)
             theirs.callback(sock.close)
             self.sock.settimeout(ANSWER_SECONDS)
-            orders = Orders(sock.fileno(), -1, os.getpid(), plan.nice, lowest_level(), 0, 0, False)
+            orders = Orders(sock.fileno(), -1, os.getpid(), plan.nice, lowest_level(), 0, 0, 0, False)
             self._popen = subprocess.Popen(
                 command(SERVER_BOOTSTRAP, orders, plan.preload),
                 stdin=subprocess.DEVNULL,

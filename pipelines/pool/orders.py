@@ -23,6 +23,8 @@ class Orders(NamedTuple):
     """Of the log records to forward."""
     address_space: int
     recycle_above: int
+    max_result: int
+    """Of a pickled result."""
     has_setup: bool
 
     def as_argument(self) -> str:

@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     address_space_limit: int | None = None
     recycle_after: int | None = None
     recycle_above: int | None = None
+    max_result_bytes: int | None = None
     has_spare: bool = True
     forks: bool = False
 
@@ -37,7 +38,7 @@ class Plan(NamedTuple):
         """Return this plan. Raises ValueError."""
         if self.size < 1:
             raise ValueError(f"workers: expected at least 1, got {self.size}")
-        for name in ("memory_limit", "address_space_limit", "recycle_after", "recycle_above"):
+        for name in ("memory_limit", "address_space_limit", "recycle_after", "recycle_above", "max_result_bytes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")

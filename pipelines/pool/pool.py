@@ -11,6 +11,7 @@ a task starts are the task's own: they end neither with it nor with the worker.
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from pipelines.cpus import available_cpus
 from pipelines.errors import PoolClosed
 from pipelines.pool.admission import Admission
+from pipelines.pool.closing import EXIT_SECONDS
 from pipelines.pool.limited import Limited
 from pipelines.pool.limits import Limits
 from pipelines.pool.outcome import Outcome
@@ -31,6 +33,8 @@ from pipelines.pool.task import TaskFuture, pickled
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_log = logging.getLogger("pipelines")
 
 TASKS_PER_WORKER = 4  # one runs, one lies in its socket, two are on their way there or back
 MAX_BYTES = 64 << 20
@@ -45,12 +49,14 @@ class WorkerPool:
     Not usable in a process forked from the one that made it. Its methods may be called from any thread and any event
     loop.
 
-    `workers`: how many; None for as many as there are CPUs for this process. `preload`: modules that every worker
-    imports before its first task. `initializer`: called once in every worker after that, picklable; a worker in which
-    it raises does not start. `nice`: added to the workers' niceness.
+    `workers`: how many; None for as many as there are CPUs for this process, and the log says why it is so many.
+    `preload`: modules that every worker imports before its first task. `initializer`: called once in every worker after
+    that, picklable; a worker in which it raises does not start. `nice`: added to the workers' niceness.
 
     `max_tasks`: how many tasks of `run` and `outcome` are admitted and not finished; None for four per worker.
-    `max_bytes`: how many bytes their pickled arguments may hold, together with the results nobody has taken yet.
+    `max_bytes`: how many bytes their pickled arguments may hold, together with the results nobody has taken yet. Nobody
+    knows a result before it is there: those of the tasks admitted until then come on top, `max_tasks` at most.
+    `max_result_bytes`: of one pickled result; a task with a larger one fails with ResultTooLarge. None for no limit.
 
     `memory_limit`: resident bytes of a worker above which it is killed and its task ends as WorkerOutOfMemory; looked
     at every 50 ms while it runs a task, so a very fast hog may go further. `address_space_limit`: bytes of RLIMIT_AS,
@@ -76,6 +82,7 @@ class WorkerPool:
         name: str = "pool",
         max_tasks: int | None = None,
         max_bytes: int = MAX_BYTES,
+        max_result_bytes: int | None = None,
         memory_limit: int | None = None,
         address_space_limit: int | None = None,
         recycle_after: int | None = None,
@@ -85,7 +92,7 @@ class WorkerPool:
     ) -> None:
         """Raises ValueError, and TaskNotPicklable for the initializer. Starts nothing."""
         self._plan = Plan(
-            available_cpus().count if workers is None else workers,
+            _sized(name) if workers is None else workers,
             name,
             tuple(preload),
             None if initializer is None else Setup(*pickled(initializer)),
@@ -94,6 +101,7 @@ class WorkerPool:
             address_space_limit,
             recycle_after,
             recycle_above,
+            max_result_bytes,
             spare,
             forkserver,
         ).check()
@@ -132,7 +140,7 @@ class WorkerPool:
 
         Raises TaskNotPicklable, PoolClosed, PoolBroken. The future's exception is the task's own, with the worker's
         traceback as its cause, or TaskTimeout, WorkerCrashed, WorkerOutOfMemory, PoolBroken, PoolClosed, RemoteError
-        (the exception could not travel). A started task cannot be cancelled; `TaskFuture.stop` ends it.
+        (the exception could not travel), ResultTooLarge. A started task cannot be cancelled; `TaskFuture.stop` ends it.
         """
         supervisor = self.supervisor()
         limits = self._limits if deadline is None else Limits(deadline, self._limits.memory).check()
@@ -179,27 +187,31 @@ class WorkerPool:
         """Return what the pool is doing and what happened to its workers and tasks so far."""
         return self._supervisor.stats() if self._supervisor else PoolStats()
 
-    def close(self, *, timeout: float = 5.0) -> list[str]:
+    def close(self, *, timeout: float = 5.0, grace: float | None = None) -> list[str]:
         """Take no more tasks, finish those taken within `timeout` seconds, end the workers; return when they are gone.
 
         What is unfinished then fails with PoolClosed; the names of these tasks' functions are returned. Those who wait
         for admission get PoolClosed at once. Closing twice is fine. Not for use on an event loop: `aclose`.
+
+        A task that still runs is made to raise SystemExit where it stands, once, so that its `finally` blocks run; its
+        worker is killed after `grace` seconds. None: half a second; with `timeout=0` it is killed at once. Idle workers
+        exit in the same time.
         """
-        self._end(timeout)
+        self._end(timeout, grace)
         return self._join()
 
-    async def aclose(self, *, timeout: float = 5.0) -> list[str]:
+    async def aclose(self, *, timeout: float = 5.0, grace: float | None = None) -> list[str]:
         """Like `close`, without blocking the event loop. When cancelled, the pool still closes, in the background."""
         import asyncio  # only here: the caller has it, other users of the pool need not
 
-        self._end(timeout)
+        self._end(timeout, grace)
         if self._supervisor is not None:
             await asyncio.shield(asyncio.wrap_future(self._supervisor.closed))
         return self._join()
 
     def kill(self) -> list[str]:
         """End the workers now; what is unfinished fails with PoolClosed and is returned by name."""
-        self._end(0.0, grace_seconds=0.0)
+        self._end(0.0, 0.0)
         return self._join()
 
     def __enter__(self) -> Self:
@@ -223,11 +235,13 @@ class WorkerPool:
     ) -> None:
         await self.aclose(timeout=5.0 if kind is None else 0.0)
 
-    def _end(self, timeout: float, **grace: float) -> None:
+    def _end(self, timeout: float, grace: float | None) -> None:
+        unwinds = timeout > 0 if grace is None else grace > 0
         with self._lock:
             self._is_closed = True
             if self._supervisor is not None:
-                self._supervisor.close(timeout, **grace)
+                seconds = EXIT_SECONDS if grace is None else max(0.0, grace)
+                self._supervisor.close(timeout, grace_seconds=seconds, unwinds=unwinds)
 
     def _join(self) -> list[str]:
         """Wait for the end, unless this is a callback in the thread that has to bring it about."""
@@ -236,6 +250,13 @@ class WorkerPool:
             return []
         supervisor.thread.join()
         return list(supervisor.closed.result(0)) if supervisor.closed.done() else []
+
+
+def _sized(name: str) -> int:
+    """Return how many workers a pool has of which nobody said it, and say why."""
+    limit = available_cpus()
+    _log.info("%s: %d workers (%s)", name, limit.count, limit.why)
+    return limit.count
 
 
 def _kill(supervisor: Supervisor) -> None:

@@ -8,6 +8,7 @@ processes (Dask, Celery). A `Process` must be started by the thread that watches
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from contextlib import ExitStack
@@ -72,6 +73,11 @@ class Process:
         except OSError:
             pass  # it is gone already
 
+    def unwind(self) -> None:
+        """Have the task that runs raise SystemExit (see unwind.py), and the worker exit after it."""
+        self.hang_up()
+        self._child.send_signal(signal.SIGTERM)
+
     def reap(self) -> None:
         """Wait for a process that is dead or has been killed."""
         self._child.wait()
@@ -116,6 +122,7 @@ def _orders(sock: int, token: int, plan: Plan) -> Orders:
         level=lowest_level(),
         address_space=plan.address_space,
         recycle_above=plan.recycle_above or 0,
+        max_result=plan.max_result_bytes or 0,
         has_setup=plan.setup is not None,
     )
 

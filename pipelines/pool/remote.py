@@ -40,8 +40,8 @@ class Failure(NamedTuple):
     traceback: str
 
 
-def pack(error: BaseException) -> Failure:
-    """Return `error` in a form that is certain to pickle and to load."""
+def pack(error: BaseException, max_bytes: int = 0) -> Failure:
+    """Return `error` in a form that is certain to pickle and to load, of about `max_bytes` if that is not 0."""
     import traceback  # 8 ms that a worker start need not pay
 
     try:
@@ -49,6 +49,9 @@ def pack(error: BaseException) -> Failure:
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still travel
         text = f"(the traceback could not be formatted: {type(broken).__name__})"
     pickled, trouble = _pickled(error)
+    if max_bytes and len(text) + len(pickled or b"") > max_bytes:
+        pickled, trouble = None, f"it is larger than the {max_bytes:,} bytes that a result may have"
+        text = text[-max_bytes // 4 :]  # the end names the place, and a character is four bytes at most
     if trouble:
         text += f"(it came as text: {trouble})\n"
     return Failure(pickled, _summary(error), text)

@@ -112,17 +112,18 @@ class Supervisor:
             self._tally.look_at(self._crew)
             return self._tally.stats(self._crew, self._staff.restarts)
 
-    def close(self, drain_seconds: float, *, grace_seconds: float = EXIT_SECONDS) -> None:
+    def close(self, drain_seconds: float, *, grace_seconds: float = EXIT_SECONDS, unwinds: bool = True) -> None:
         """Begin to close and return; `closed` tells the end. A later call may shorten the drain, not prolong it.
 
-        Idle workers get `grace_seconds` to exit by themselves; with 0 they are killed.
+        Workers get `grace_seconds` to exit by themselves; with 0 they are killed. So are, unless it `unwinds`, those
+        that run a task when the drain is over; else the task is made to raise SystemExit.
         """
         if self._pid != os.getpid():
             return
         with self._lock:
             if self._refusal is None:
                 self._refusal = PoolClosed("the pool is closed")
-            self._closing.begin(monotonic(), drain_seconds, grace_seconds)
+            self._closing.begin(monotonic(), drain_seconds, grace_seconds, unwinds=unwinds)
             self._board.ring()
         self._on_refusal()
 
@@ -361,12 +362,18 @@ class Supervisor:
         return closing.is_drained and not self._crew.workers
 
     def _hang_up(self, now: float) -> list[Task]:
-        """End the drain: idle workers are told to go, the others are killed; return the tasks that are lost."""
+        """End the drain: workers are told to go, or killed where that is of no use; return the tasks that are lost."""
+        closing = self._closing
         self._tally.look_at(self._crew)
-        self._closing.drained(now)
+        closing.drained(now)
         for worker in self._crew.workers:
-            if worker.is_ready and worker.running is None and self._closing.grace:
+            if not (worker.is_ready and closing.grace):
+                worker.process.kill()
+            elif worker.running is None:
                 worker.process.hang_up()
+            elif closing.unwinds:
+                worker.tokens_left()  # they are taken: it begins nothing more
+                worker.process.unwind()
             else:
                 worker.process.kill()
         lost = [task for task in self._crew.abandon() if not task.future.cancelled()]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Callable
 from time import time
 
 from pipelines.pool.levels import WARNING
-from pipelines.pool.post import Post
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 BRIEF_SECONDS = 0.001
@@ -78,8 +78,9 @@ class Gauge:
 class Ear:
     """Forwards log records and warnings, as soon as somebody in this process has what it takes to make them."""
 
-    def __init__(self, post: Post, level: int) -> None:
-        self._post = post
+    def __init__(self, tell: Callable[[dict[str, object]], None], level: int) -> None:
+        """`tell` sends the fields of a record to the parent."""
+        self._tell = tell
         self._level = level
         self._has_logging = self._has_warnings = False
 
@@ -90,7 +91,7 @@ class Ear:
             self._has_logging = True
             from pipelines.pool.logs import install
 
-            install(self._post.tell, self._level)
+            install(self._tell, self._level)
         if not self._has_warnings and "warnings" in modules:
             self._has_warnings = True
             modules["warnings"].showwarning = self._warned  # type: ignore[attr-defined]  # as logging.captureWarnings
@@ -106,7 +107,7 @@ class Ear:
     ) -> None:
         """Stand in for `warnings.showwarning`; needs no `logging` on this side."""
         now = time()
-        self._post.tell(
+        self._tell(
             {
                 "name": "py.warnings",
                 "msg": f"{filename}:{lineno}: {category.__name__}: {message}",

@@ -18,11 +18,13 @@ from time import monotonic
 from types import ModuleType
 from typing import Any, NoReturn
 
-from pipelines.errors import TaskNotPicklable
+from pipelines.errors import ResultTooLarge, TaskNotPicklable
 from pipelines.pool import remote
-from pipelines.pool.frames import Chunk, Kind, decode, encode
+from pipelines.pool.frames import Chunk, Kind, decode, encode, size_of
+from pipelines.pool.names import name_of
 from pipelines.pool.orders import Orders, from_argument
 from pipelines.pool.post import Post
+from pipelines.pool.unwind import Unwinding
 from pipelines.pool.witness import Ear, Gauge
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
@@ -57,8 +59,10 @@ def work(orders: Orders, preload: list[str]) -> NoReturn:
     """Warm up, then serve until the parent hangs up."""
     _limit(orders)
     post = Post(orders.socket)
-    ear = Ear(post, orders.level)
+    unwinding = Unwinding(orders.socket, post.tell)
+    ear = Ear(unwinding.tell, orders.level)
     os.register_at_fork(after_in_child=post.disown)
+    signal.signal(signal.SIGTERM, unwinding.signalled)
     try:
         _warm_up(post, ear, preload, has_setup=orders.has_setup)
     except BaseException as exc:  # noqa: BLE001 - a module may raise anything; the parent is told
@@ -66,7 +70,7 @@ def work(orders: Orders, preload: list[str]) -> NoReturn:
         os._exit(1)
     try:
         post.send(Kind.READY, 0, [], 0)
-        _serve(post, orders, ear)
+        _serve(post, orders, ear, unwinding)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent hung up while an answer was on its way
     atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing does
@@ -138,7 +142,7 @@ def _warm_up(post: Post, ear: Ear, preload: list[str], *, has_setup: bool) -> No
         initializer(*args, **kwargs)
 
 
-def _serve(post: Post, orders: Orders, ear: Ear) -> None:
+def _serve(post: Post, orders: Orders, ear: Ear, unwinding: Unwinding) -> None:
     me = os.getpid()
     gauge = Gauge()
     while (frame := post.receive()) is not None:
@@ -150,7 +154,7 @@ def _serve(post: Post, orders: Orders, ear: Ear) -> None:
         if body is None:
             answer, chunks, count, run_s = _exhausted(MemoryError("no memory to receive the arguments"), 0.0)
         else:
-            answer, chunks, count, run_s = _run(body, buffers, ear)
+            answer, chunks, count, run_s = _run(body, buffers, ear, unwinding, orders.max_result)
         del body, frame
         if os.getpid() != me:  # a task forked, and its child came back here
             os._exit(1)
@@ -169,28 +173,41 @@ def _claim(token: int) -> bool:
     return True
 
 
-def _run(body: memoryview, buffers: int, ear: Ear) -> Answer:
+def _run(body: memoryview, buffers: int, ear: Ear, unwinding: Unwinding, max_result: int) -> Answer:
     """Run one task; the documented boundary at which anything it raises becomes an answer."""
     started = monotonic()
     try:
-        function, args, kwargs = _load(body, buffers)
-        ear.listen()
-        started = monotonic()
-        value = function(*args, **kwargs)
+        with unwinding:
+            function, args, kwargs = _load(body, buffers)
+            ear.listen()
+            started = monotonic()
+            value = function(*args, **kwargs)
     except MemoryError as exc:
         return _exhausted(exc, monotonic() - started)
     except BaseException as exc:  # noqa: BLE001 - also SystemExit: a task does not end its worker
-        return Kind.FAILURE, *encode(remote.pack(exc)), monotonic() - started
+        return Kind.FAILURE, *encode(remote.pack(exc, max_result)), monotonic() - started
     run_s = monotonic() - started
     try:
-        return Kind.VALUE, *encode(value), run_s
+        chunks, buffers = encode(value)
+        if max_result and (size := size_of(chunks)) > max_result:
+            raise _too_large(name_of(function), size, max_result)
+        return Kind.VALUE, chunks, buffers, run_s
     except MemoryError as exc:
         return _exhausted(exc, run_s)
+    except ResultTooLarge as exc:
+        return Kind.FAILURE, *encode(remote.pack(exc)), run_s
     except BaseException as exc:  # noqa: BLE001 - pickling runs the user's code
         name = getattr(function, "__qualname__", repr(function))
         problem = TaskNotPicklable(f"{name}: the result, a {type(value).__name__}, cannot be sent back: {exc}")
         problem.__cause__ = exc
         return Kind.FAILURE, *encode(remote.pack(problem)), run_s
+
+
+def _too_large(name: str, size: int, limit: int) -> ResultTooLarge:
+    return ResultTooLarge(
+        f"{name}: its result has {size:,} bytes, pickled, and this pool lets {limit:,} through (max_result_bytes); "
+        "return less, write it to a file and return its path, or raise the limit"
+    )
 
 
 def _exhausted(error: MemoryError, run_s: float) -> Answer:

@@ -219,3 +219,10 @@ async def fails_to_clean_up(path: str) -> None:
         await asyncio.sleep(30)
     finally:
         raise OSError("while cleaning up")
+
+
+def hoard(megabytes: int) -> None:
+    """Take memory, really, and keep it for longer than anyone waits."""
+    data = bytearray(megabytes << 20)
+    data[::4096] = b"1" * len(data[::4096])
+    time.sleep(20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -17,11 +18,15 @@ import stream_tasks as tasks
 
 from pipelines.cpu import close_default_pool, default_pool, run_blocking, run_cpu_async, set_default_pool
 from pipelines.cpus import available_cpus
-from pipelines.errors import PoolClosed, TaskNotPicklable, WorkerCrashed
+from pipelines.errors import PoolClosed, TaskNotPicklable, WorkerCrashed, WorkerOutOfMemory
 from pipelines.in_worker import run_async_in_worker
+from pipelines.memory import MemoryLimit, share_of_memory
 from pipelines.pool.pool import WorkerPool
 from pipelines.stream import stream
 from tests.support.leftovers import nothing_left
+
+CPUS = available_cpus()
+SHARE = share_of_memory(CPUS.count)
 
 
 @pytest.fixture(autouse=True)
@@ -91,10 +96,42 @@ async def test_the_pool_is_made_once_with_a_worker_for_every_cpu(caplog: pytest.
         for thread in threads:
             thread.join()
     assert len(set(pools)) == 1
-    assert pools[0].workers == available_cpus().count
+    assert pools[0].workers == CPUS.count
     assert [record.getMessage() for record in caplog.records if "default pool" in record.getMessage()] == [
-        f"default pool: {available_cpus().count} workers ({available_cpus().why})"
+        f"default pool: {CPUS.count} workers ({CPUS.why}), each of {SHARE.bytes >> 20} MiB ({SHARE.why})"
     ]
+
+
+async def test_a_worker_has_its_share_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_pool().memory_limit == SHARE.bytes
+    await close_default_pool()
+    monkeypatch.setattr("pipelines.cpu.share_of_memory", lambda _workers: MemoryLimit(100 << 20, "a test"))
+    with pytest.raises(WorkerOutOfMemory, match=r"tasks\.hoard took too much memory: RSS \d+ MiB above 100 MiB"):
+        await run_cpu_async(tasks.hoard, 200)
+    space, _ = await run_cpu_async(resource.getrlimit, resource.RLIMIT_AS)
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    assert space in (sys.maxsize, soft), "what a library reserves without using it is its own affair"
+
+
+async def test_where_nobody_knows_the_memory_there_is_no_limit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(_workers: int) -> MemoryLimit:
+        raise OSError("this system does not tell")
+
+    monkeypatch.setattr("pipelines.cpu.share_of_memory", unknown)
+    with caplog.at_level(logging.INFO, logger="pipelines"):
+        assert default_pool().memory_limit is None
+    assert caplog.messages == [
+        f"default pool: {CPUS.count} workers ({CPUS.why}), without a memory limit: this system does not tell"
+    ]
+
+
+def test_a_pool_without_a_number_says_why_it_has_so_many(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="pipelines"):
+        assert WorkerPool(name="mine").workers == CPUS.count
+        WorkerPool(3, name="told")
+    assert caplog.messages == [f"mine: {CPUS.count} workers ({CPUS.why})"]
 
 
 async def test_a_closed_default_pool_is_made_again() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.memory import MemoryLimit, available_memory, read_limit
+from pipelines.memory import MemoryLimit, available_memory, read_limit, share_of_memory
 
 GIB = 1 << 30
 
@@ -95,6 +95,26 @@ def test_the_override_wins(tmp_path: Path) -> None:
     assert available_memory(5 * GIB, proc=proc) == MemoryLimit(5 * GIB, "set by hand")
     with pytest.raises(ValueError, match="at least 1 byte, got 0"):
         available_memory(0)
+
+
+def test_each_worker_has_its_share_of_what_is_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four fifths by the workers; the fifth that is left is for the program that has them."""
+    proc = _v2(tmp_path, {"a/memory.max": f"{10 * GIB}\n"})
+    assert share_of_memory(1, proc=proc).bytes == 8 * GIB
+    assert share_of_memory(4, proc=proc) == MemoryLimit(
+        2 * GIB, f"4/5 of 10,240 MiB by 4: cgroup limit of 10,240 MiB in {tmp_path / 'cgroup' / 'a'}"
+    )
+    assert share_of_memory(4, 5 * GIB, proc=proc) == MemoryLimit(GIB, "4/5 of 5,120 MiB by 4: set by hand")
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (3 * GIB, resource.RLIM_INFINITY))
+    assert available_memory(proc=proc).bytes == 3 * GIB
+    assert share_of_memory(4, proc=proc).bytes == 2 * GIB, "RLIMIT_AS is not shared: every process has it for itself"
+
+
+def test_a_share_is_never_too_small_for_anything(tmp_path: Path) -> None:
+    """64 CPUs and a container of 4 GiB: 51 MiB each would kill workers that only import something."""
+    share = share_of_memory(64, proc=_v2(tmp_path, {"memory.max": f"{4 * GIB}\n"}))
+    assert share.bytes == 256 << 20
+    assert share.why.startswith("the least; 4/5 of 4,096 MiB by 64: cgroup limit")
 
 
 def test_without_proc_the_system_is_asked(tmp_path: Path) -> None:

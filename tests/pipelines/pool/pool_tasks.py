@@ -340,3 +340,70 @@ class Slow:
     def __lt__(self, other: Slow) -> bool:
         time.sleep(0.1)
         return False
+
+
+def clean_up(path: str, seconds: float = 30.0) -> str:
+    """Say in a file that it has begun, and in the end that it could clean up."""
+    file = Path(path)
+    try:
+        file.write_text("began")
+        time.sleep(seconds)
+    finally:
+        logging.getLogger("unwinding").warning("cleaning up")
+        file.write_text("cleaned up")
+        return "a part of the result"  # noqa: B012 - it must not count
+
+
+async def clean_up_async(path: str) -> None:
+    import asyncio
+
+    write = Path(path).write_text
+    try:
+        write("began")
+        await asyncio.sleep(30)
+    finally:
+        await asyncio.sleep(0.7)
+        write("cleaned up")
+
+
+def never_end(path: str) -> NoReturn:
+    """Swallow whatever is raised here, and note it."""
+    with Path(path).open("a", buffering=1) as file:
+        file.write("began\n")
+        while True:
+            try:
+                time.sleep(30)
+            except BaseException as exc:  # noqa: BLE001 - as bad code does
+                file.write(f"swallowed {type(exc).__name__}\n")
+
+
+def log_without_end(path: str) -> None:
+    """Log more than a socket takes, again and again."""
+    file = Path(path)
+    try:
+        file.write_text("began")
+        while True:
+            logging.getLogger("unwinding").warning("x" * 400_000)
+    finally:
+        file.write_text("cleaned up")
+
+
+def count_in_c(path: str) -> int:
+    """Hold the GIL and never look for signals, as a regular expression at least does."""
+    Path(path).write_text("began")
+    return sum(range(10**12))
+
+
+def have_a_handler(path: str) -> str:
+    """Be a task that takes SIGTERM for itself."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    return clean_up(path)
+
+
+def big_result_after(seconds: float, megabytes: int) -> bytes:
+    time.sleep(seconds)
+    return big_result(megabytes)
+
+
+def fail_at_length(size: int) -> NoReturn:
+    raise ValueError("x" * size)

@@ -95,6 +95,27 @@ async def test_cancelled_after_it_is_done_changes_nothing(pool: WorkerPool) -> N
     assert (pool.stats().cancelled, pool.stats().restarts) == (0, 0)
 
 
+@pytest.mark.parametrize("way", ["executor", "run"])
+async def test_who_awaits_an_executor_lets_it_run_on(tmp_path: Path, way: str) -> None:
+    """So it is with every executor; `run` and `outcome` stop the work."""
+    mark = tmp_path / "mark"
+    async with WorkerPool(1, preload=["logging"]) as pool:
+        loop = asyncio.get_running_loop()
+        call: asyncio.Future[str]
+        if way == "executor":
+            call = loop.run_in_executor(pool.executor(), tasks.clean_up, str(mark), 0.3)
+        else:
+            call = asyncio.ensure_future(pool.run(tasks.clean_up, str(mark), 0.3))
+        await until(lambda: mark.exists() and mark.read_text() == "began")
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await pool.run(tasks.same, 1) == 1
+        await asyncio.sleep(0.4)
+        assert mark.read_text() == ("cleaned up" if way == "executor" else "began")
+        assert pool.stats().deaths[Death.STOPPED] == (0 if way == "executor" else 1)
+
+
 async def test_many_stops_never_break_the_pool() -> None:
     """The breaker counts crashes in a row; what a caller stops is none."""
     async with WorkerPool(1) as pool:
