@@ -43,6 +43,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "examples" / "README.md",
+    *sorted((ROOT / "packaging").glob("*/README.md")),
 ]
 README = PAGES[0].read_text("utf-8")
 RECORDS = (ROOT / "docs" / "records.md").read_text("utf-8")
