@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.backends import Guarantee
+from pipelines.testing import backend_stream
 from pipelines.testing.backend import RULES
 from pipelines.testing.backend_orphans import check_no_orphans
 
@@ -39,6 +40,19 @@ def shared(maker: str) -> Iterator[Backend]:
     backend = MAKERS[maker]()
     yield backend
     backend.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_million(maker: str) -> Iterator[None]:
+    """A million items pass through each backend of our own, ten times what `check_backend` has the time for.
+
+    In front of foreign executors the code is always the same, and what takes the time is theirs: the 100,000 of the
+    rule are enough for them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if maker in ("inline", "threads", "local", "crawl"):
+            patch.setattr(backend_stream, "ITEMS", 1_000_000)
+        yield
 
 
 def skip_what_is_lacking(backend: Backend, rule: Rule) -> None:
