@@ -59,9 +59,20 @@ def loky(workers: int = 2) -> Backend:
     return ForeignBackend(LokyExecutor(workers))
 
 
+class Face(ForeignBackend):
+    """The pool's own executor, taken for a foreign one. Shutting it down leaves the pool open, which others may use."""
+
+    def __init__(self, workers: int) -> None:
+        self.pool = WorkerPool(workers, name="face")
+        super().__init__(self.pool.executor())
+
+    def close(self, *, timeout: float = 5.0) -> None:
+        super().close(timeout=timeout)
+        self.pool.close(timeout=timeout)
+
+
 def face(workers: int = 2) -> Backend:
-    """The pool's own executor, taken for a foreign one."""
-    return ForeignBackend(WorkerPool(workers, name="face").executor())
+    return Face(workers)
 
 
 SIZED: dict[str, Callable[..., Backend]] = {

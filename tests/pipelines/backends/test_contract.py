@@ -16,6 +16,7 @@ from pipelines.backends import Guarantee
 from pipelines.testing import backend_stream
 from pipelines.testing.backend import RULES
 from pipelines.testing.backend_orphans import check_no_orphans
+from tests.support.leftovers import nothing_left
 
 sys.path.insert(0, str(Path(__file__).parent))
 from backend_makers import MAKERS
@@ -36,10 +37,12 @@ def maker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def shared(maker: str) -> Iterator[Backend]:
-    """A backend for all rules that leave it whole."""
-    backend = MAKERS[maker]()
-    yield backend
-    backend.close()
+    """A backend for all rules that leave it whole; all of it ends with it."""
+    with nothing_left():
+        backend = MAKERS[maker]()
+        yield backend
+        backend.close()
+        del backend
 
 
 @pytest.fixture(scope="module", autouse=True)
