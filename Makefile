@@ -47,6 +47,7 @@ torture: $(INSTALLED)
 	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kill or deaths"
 
 bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/pools.py
 
