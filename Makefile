@@ -42,13 +42,13 @@ contracts: $(TESTABLE)
 pytest: $(TESTABLE)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# Branches of the pool that its tests take, those in its worker processes included.
+# Branches of the pool that its tests take, those in its worker processes included: 95 % of them, and no lines in the sum.
 coverage: $(TESTABLE)
-	$(BIN)/python -m pip install --quiet 'coverage>=7.10'
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest tests/pipelines/pool tests/pipelines/test_cpu.py
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --skip-covered --fail-under=95
+	$(BIN)/python -m coverage report --skip-covered
+	$(BIN)/python -m coverage json --quiet -o - | $(BIN)/python tests/support/branches.py 95
 
 # A thousand kills of a crawl at random instants, where CI runs thirty; 200 of downloads; all fault cases with two
 # connections as well. Takes more than an hour.
@@ -57,6 +57,7 @@ torture: $(TESTABLE)
 	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kill or deaths"
 
 bench: $(TESTABLE)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/pools.py
 

@@ -1,11 +1,11 @@
 """Worker pools side by side: what a task costs beyond its own work, what a start costs, and what a dead worker costs.
 
-    python benchmarks/pools.py [--tasks 1000] [--rounds 5]          # figures; `pip install loky Pebble anyio joblib`
+    python benchmarks/pools.py [--tasks 1000] [--rounds 5]          # figures; the others: `pip install '.[bench]'`
     python benchmarks/pools.py --deaths                             # what each does when a worker dies or hangs
 
 Two workers each. Every case keeps `2 * workers + 2` tasks in flight from an event loop, as a crawler does; joblib,
-which has no futures, gets them all at once. Pools take turns within each round, medians are printed. A pool that is not
-installed is left out.
+which has no futures, gets them all at once. Pools take turns within each round, medians are printed. A
+pool that is not installed is left out, and named on stderr.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import statistics
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -22,7 +25,8 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -117,9 +121,13 @@ class Anyio(Contender):
         return await self._run(function, argument, cancellable=True, limiter=self._limiter)
 
 
-CONTENDERS: list[Callable[[], Contender]] = [
-    Ours, partial(Stdlib, "spawn"), partial(Stdlib, "forkserver"), Loky, Pebble, Anyio,
+Make = Callable[[], Contender]
+CONTENDERS: list[tuple[Make, str]] = [
+    (Ours, "pipelines.pool"), (partial(Stdlib, "spawn"), "stdlib spawn"),
+    (partial(Stdlib, "forkserver"), "stdlib forkserver"), (Loky, "loky"), (Pebble, "Pebble"),
+    (Anyio, "anyio.to_process"),
 ]  # fmt: skip
+JOBLIB = "joblib"
 
 
 async def saturated(pool: Contender, function: Function, argument: Any, tasks: int) -> float:
@@ -184,7 +192,60 @@ def joblib_figures(tasks: int) -> dict[str, float]:
     return found
 
 
-async def death(make: Callable[[], Contender], how: str) -> str:
+class Report(NamedTuple):
+    """What became of twenty tasks one of which ended its worker, and of the pool."""
+
+    said: str
+    lost: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.said} | {self.lost} | {self.after}"
+
+
+def joblib_death(how: str) -> str:
+    """Do the same with joblib, in a process of its own: what hangs there cannot be ended otherwise."""
+    command = [sys.executable, __file__, "--joblib-death", how]
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    try:
+        assert child.stdout is not None
+        return child.stdout.readline().strip()  # not all of it: joblib's workers hold the pipe as well
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def tell_joblib_death(how: str) -> None:
+    """Print what becomes of one call for all twenty, which returns all results or raises; then end at once."""
+    from joblib import Parallel, delayed
+
+    def call(tasks: list[Any]) -> str:
+        answers: SimpleQueue[str] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                Parallel(n_jobs=WORKERS, batch_size=1, pre_dispatch=WINDOW)(tasks)
+                answers.put("works")
+            except Exception as exc:  # noqa: BLE001  # whatever it raises is the finding
+                answers.put(type(exc).__name__)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            return answers.get(timeout=6.0)
+        except Empty:
+            return "nothing, it waits"
+
+    simple = [delayed(pool_tasks.size_of)([b"x"]) for _ in range(WORKERS)]
+    call(simple)
+    said = call([delayed(pool_tasks.die)(how if n == 5 else "lives") for n in range(20)])
+    print(Report(said, "19", call(simple)), flush=True)
+    os._exit(0)  # its own end would wait for what hangs
+
+
+async def death(make: Make, how: str) -> Report:
     """Let one of twenty tasks end its worker; return what became of the others and of the pool."""
     pool = make()
     try:
@@ -201,7 +262,7 @@ async def death(make: Callable[[], Contender], how: str) -> str:
             after = f"{type(exc).__name__}"
         for task in tasks:
             task.cancel()
-        return f"{said} | {lost} | {after}"
+        return Report(said, str(lost), after)
     finally:
         with suppress(Exception):
             pool.close()
@@ -210,44 +271,56 @@ async def death(make: Callable[[], Contender], how: str) -> str:
 def deaths() -> None:
     """Print what each pool does about a dead worker and about a hanging one."""
     print("| pool | how | the task hears | other tasks lost, of 19 | the pool afterwards |\n|---|---|---|--:|---|")
-    for make in available():
+    for make, name in available():
         for how in ("killed", "hangs"):
-            print(f"| {name_of(make)} | {how} | {_apart(death(make, how))} |", flush=True)
+            print(f"| {name} | {how} | {_apart(death(make, how))} |", flush=True)
+    if has_joblib():
+        for how in ("killed", "hangs"):
+            print(f"| {JOBLIB} | {how} | {joblib_death(how)} |", flush=True)
 
 
-def _apart(coroutine: Awaitable[str]) -> str:
+def _apart(coroutine: Awaitable[Report]) -> Report:
     """Run in a loop of its own, which is not waited for when something hangs in it."""
     loop = asyncio.new_event_loop()
     return loop.run_until_complete(asyncio.wait_for(coroutine, 20.0))
 
 
-def name_of(make: Callable[[], Contender]) -> str:
-    """Return the pool's name without starting it for long."""
-    pool = make()
-    pool.close()
-    return pool.name
-
-
-def available() -> list[Callable[[], Contender]]:
-    """Return those that are installed."""
+def available() -> list[tuple[Make, str]]:
+    """Return those that are installed; name the others."""
     found = []
-    for make in CONTENDERS:
-        with suppress(ImportError):
+    for make, name in CONTENDERS:
+        try:
             make().close()
-            found.append(make)
+        except ImportError as error:
+            left_out(name, error)
+        else:
+            found.append((make, name))
     return found
+
+
+def has_joblib() -> bool:
+    """Tell whether joblib is installed; name it if it is not."""
+    try:
+        import joblib  # noqa: F401  # is it there?
+    except ImportError as error:
+        left_out(JOBLIB, error)
+        return False
+    return True
+
+
+def left_out(name: str, error: ImportError) -> None:
+    """Say that a pool is missing from the table: nobody should take its absence for a result."""
+    print(f"left out: {name} ({error}); pip install '.[bench]'", file=sys.stderr, flush=True)
 
 
 def compare(tasks: int, rounds: int) -> None:
     """Print a table of medians."""
     table: dict[str, dict[str, list[float]]] = {}
     runners: dict[str, Callable[[], dict[str, float]]] = {
-        name_of(make): partial(_figures, make, tasks) for make in available()
+        name: partial(_figures, make, tasks) for make, name in available()
     }
-    with suppress(ImportError):
-        import joblib  # noqa: F401  # is it there?
-
-        runners["joblib"] = partial(joblib_figures, tasks)
+    if has_joblib():
+        runners[JOBLIB] = partial(joblib_figures, tasks)
     for _ in range(rounds):
         for name, runner in runners.items():
             for case, value in runner().items():
@@ -268,8 +341,11 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--deaths", action="store_true")
+    parser.add_argument("--joblib-death", choices=["killed", "hangs"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.deaths:
+    if options.joblib_death:
+        tell_joblib_death(options.joblib_death)
+    elif options.deaths:
         deaths()
     else:
         compare(options.tasks, options.rounds)

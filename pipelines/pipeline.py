@@ -16,7 +16,7 @@ import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from os import PathLike
+from os import PathLike, fspath
 
 import orjson
 
@@ -76,6 +76,22 @@ class Pipeline:
         self._store_body = options.store_body
         self.reported: list[Target] = []
         """Links handed out since the caller last emptied this list."""
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike[str], *, options: StageOptions | None = None) -> Pipeline:
+        """Build the pipeline of the stages that a TOML file lists, all of them and in order.
+
+        Each is `[[stage]]` with `use = "package.module:function"` or the name of a built-in stage. Raises OSError, and
+        StageError that names the file, the entry, what is wrong with it and what to do.
+        """
+        from pipelines.recipe import entry_of, stage_names  # a crawl has a config of its own, and its workers need none
+
+        built_in = {name_of(stage): stage for stage in BUILT_IN}
+        names = stage_names(path, built_in)
+        try:
+            return cls([built_in.get(name, name) for name in names], options=options)
+        except StageError as error:
+            raise StageError(f"{fspath(path)}: {entry_of(error, names)}: use: {error}") from error
 
     def process(self, page: Page) -> Processed:
         """Return what `page` became. Never raises an Exception: see the module's text."""

@@ -43,6 +43,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "examples" / "README.md",
+    *sorted((ROOT / "packaging").glob("*/README.md")),
 ]
 README = PAGES[0].read_text("utf-8")
 RECORDS = (ROOT / "docs" / "records.md").read_text("utf-8")
@@ -402,7 +403,8 @@ def test_the_layers_are_those_of_the_import_contracts() -> None:
 
 def test_every_dependency_says_why_it_is_here() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["test"], *extras["bench"]]
     names = [match[0] for name in wanted if (match := re.match(r"[\w-]+", name))]
     text = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
     listed = re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)

@@ -6,11 +6,11 @@ import pickle
 from collections.abc import Callable, Iterator
 
 from pipelines.backends.backend import Backend, Guarantee
-from pipelines.testing import backend_calls, backend_ends
+from pipelines.testing import backend_calls, backend_ends, backend_stream
 from pipelines.testing.backend_orphans import check_no_orphans
 from pipelines.testing.rules import Rule, violation
 
-RULES: tuple[Rule, ...] = (*backend_calls.RULES, *backend_ends.RULES)
+RULES: tuple[Rule, ...] = (*backend_calls.RULES, *backend_stream.RULES, *backend_ends.RULES)
 
 
 def check_backend(make: Callable[[], Backend]) -> list[str]:

@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from concurrent.futures import Future, as_completed
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from pipelines.backends.backend import Backend, Guarantee
 from pipelines.errors import TaskNotPicklable
 from pipelines.testing import tasks
+from pipelines.testing.memory import forget_peak, peak_bytes
 from pipelines.testing.rules import SECONDS, Rule, answer, error_of, expect, rule
 
 PAYLOAD_BYTES = 100 * tasks.MEBIBYTE
@@ -146,30 +146,14 @@ def payload(backend: Backend) -> None:
     """100 MiB travel there and back, in bounded memory and time."""
     answer(backend.submit(tasks.plus, 1))
     data = bytes(PAYLOAD_BYTES)
-    _forget_peak()
-    before, started = _peak_bytes(), time.monotonic()
+    forget_peak()
+    before, started = peak_bytes(), time.monotonic()
     size, digest = answer(backend.submit(tasks.weigh, data))
     expect((size, digest) == tasks.weigh(data), f"{PAYLOAD_BYTES} bytes arrived as {size}, or changed")
     expect(len(answer(backend.submit(tasks.give, PAYLOAD_BYTES))) == PAYLOAD_BYTES, "the result was cut")
-    seconds, grown = time.monotonic() - started, _peak_bytes() - before
+    seconds, grown = time.monotonic() - started, peak_bytes() - before
     expect(seconds < SECONDS, f"it took {seconds:.1f} s")
     expect(grown < PAYLOAD_COPIES * PAYLOAD_BYTES, f"the caller grew by {grown >> 20} MiB")
-
-
-def _forget_peak() -> None:
-    """Have the kernel count the peak from now on (proc(5), clear_refs)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return  # not Linux, or not allowed: the peak so far counts, and hides some of the growth
-
-
-def _peak_bytes() -> int:
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0  # not Linux: the rule is about time only
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 @rule("run the task in an empty context: `contextvars.Context().run(fn, *args, **kwargs)`")

@@ -13,7 +13,11 @@ from pipelines.testing import tasks
 from pipelines.testing.rules import SECONDS, Rule, answer, error_of, expect, rule
 
 SLACK_SECONDS = 1.0
-"""More than any promise of ours, so that a busy machine breaks no rule."""
+"""For what is promised without a number, so that a busy machine breaks no rule."""
+LATE_SECONDS = 0.25
+"""What the guarantee of deadlines says."""
+ALLOWANCE_SECONDS = 0.25
+"""For this thread to hear of it, on a machine that runs other tests besides."""
 HOG_MEBIBYTES = 4096
 HOPELESS_LETTERS = 60  # `tasks.hold_lock` would go on for some thousand years
 
@@ -76,7 +80,7 @@ def deadline(backend: Backend) -> None:
         error = error_of(guilty)
         expect(isinstance(error, TaskTimeout), f"{case}, deadline 1 s: ended with {error!r}")
         late = time.monotonic() - started - 1.0
-        expect(late < SLACK_SECONDS, f"{case}, deadline 1 s: ended {late:.2f} s late")
+        expect(late < LATE_SECONDS + ALLOWANCE_SECONDS, f"{case}, deadline 1 s: ended {late:.2f} s late")
         expect(answer(other) == 4, f"{case}: another task suffered")
     _all_places_work(backend)
 

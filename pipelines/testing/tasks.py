@@ -119,6 +119,11 @@ def give(size: int) -> bytes:
     return b"x" * size
 
 
+def tenfold(data: bytes) -> bytes:
+    """Return ten times as much as was given."""
+    return data * 10
+
+
 def read_mark() -> str:
     """Return the context variable, and change it."""
     found = MARK.get()

@@ -65,7 +65,7 @@ async def test_cancelling_stops_the_work(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     call = asyncio.create_task(run_cpu_async(tasks.sleep_and_mark, str(mark)))
     until = time.monotonic() + 5
-    while not mark.exists():
+    while not (mark.exists() and mark.read_text()):
         await asyncio.sleep(0.01)
         assert time.monotonic() < until
     started = time.monotonic()

@@ -1,51 +1,112 @@
-"""Proof that a test leaves no descriptor, child process, thread or task behind."""
+"""Proof that a test leaves no descriptor, process, thread or task behind."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import os
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+PR_SET_CHILD_SUBREAPER = 36  # <sys/prctl.h>
+PR_GET_CHILD_SUBREAPER = 37
+SECONDS = 2.0
+"""How long what ends may take to be gone."""
 
 
-def children() -> set[int]:
-    """Return the process ids of this process's children."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
+class State(NamedTuple):
+    """What a process holds. Descriptors are counted by what they point to, so that neither a number that is used again
+    nor another one that was closed meanwhile hides a leak."""
+
+    descriptors: Counter[str]
+    processes: frozenset[int]
+    threads: frozenset[threading.Thread]
+
+    def beyond(self, before: State) -> str:
+        """Return what there is here that was not there before; fewer is fine: an earlier test may have left it."""
+        found = (
+            self.descriptors - before.descriptors, self.processes - before.processes, self.threads - before.threads
+        )  # fmt: skip
+        return ", ".join(str(kind) for kind in found if kind)
+
+
+def state() -> State:
+    """Look at this process."""
+    gc.collect()
+    return State(_descriptors(), family(), frozenset(threading.enumerate()))
+
+
+def family() -> frozenset[int]:
+    """Return all processes below this one; those whose parent died too, where this process adopts them."""
+    found: set[int] = set()
+    todo = [os.getpid()]
+    while todo:
+        for task in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
+            try:
+                pids = {int(pid) for pid in task.read_text().split()} - found
+            except OSError:
+                continue  # a process or a thread that has just ended
+            found |= pids
+            todo += pids
+    return frozenset(pid for pid in found if not _is_zombie_of_nobody(pid))
+
+
+_orphans: set[int] = set()
+
+
+def _is_zombie_of_nobody(pid: int) -> bool:
+    """Reap an orphan that has ended; a zombie that a parent forgot is a leak."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        if fields[0] == "Z" and int(fields[1]) == os.getpid() and pid in _orphans:
+            os.waitpid(pid, os.WNOHANG)
+            return True
+    except (OSError, ChildProcessError):
+        return True
+    return False
+
+
+def _descriptors() -> Counter[str]:
+    found: Counter[str] = Counter()
+    for link in Path("/proc/self/fd").iterdir():
         try:
-            found |= {int(pid) for pid in (task / "children").read_text().split()}
-        except OSError:  # a thread that has just ended
-            continue
+            found[re.sub(r"\d+", "N", str(link.readlink()))] += 1
+        except OSError:
+            continue  # the one that lists the folder
     return found
 
 
-def _state() -> tuple[int, set[int], set[threading.Thread]]:
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir())), children(), set(threading.enumerate())
-
-
-def _more(before: tuple[int, set[int], set[threading.Thread]]) -> str:
-    """Return what there is now that there was not before; fewer is fine: an earlier test may have left it."""
-    now = _state()
-    descriptors = max(0, now[0] - before[0])
-    processes, threads = now[1] - before[1], now[2] - before[2]
-    if not (descriptors or processes or threads):
-        return ""
-    return f"{descriptors} descriptors, processes {processes}, threads {[thread.name for thread in threads]}"
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Adopt what loses its parent: a worker's child would otherwise leave the family unseen."""
+    libc = ctypes.CDLL(None)
+    was = ctypes.c_int()
+    libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(was), 0, 0, 0)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, was.value, 0, 0, 0)
 
 
 @contextmanager
-def nothing_left(seconds: float = 1.0) -> Iterator[None]:
-    """Fail when something is still there `seconds` after the block."""
-    before = _state()
-    yield
-    until = time.monotonic() + seconds
-    while _more(before) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _more(before)
+def nothing_left(seconds: float = SECONDS) -> Iterator[None]:
+    """Fail when something is still there `seconds` after the block that was not there before it."""
+    with _adopting():
+        before = state()
+        yield
+        until = time.monotonic() + seconds
+        while (left := state().beyond(before)) and time.monotonic() < until:
+            _orphans.update(family() - before.processes)
+            time.sleep(0.02)
+    assert not left, left
 
 
 def other_tasks() -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor as LokyExecutor
 
@@ -21,42 +21,65 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = 450 << 20  # bytes; a payload of 100 MiB and its pickle fit in
 
 
+CRAWL = {"spare": False, "forkserver": True, "recycle_above": MEMORY_LIMIT // 2, "memory_limit": MEMORY_LIMIT}
+"""How the crawler makes its pool, whose workers are forked, have no spare and are replaced when they are large."""
+
+
 def inline() -> Backend:
     return InlineBackend()
 
 
-def threads() -> Backend:
-    return ThreadsBackend(2)
+def threads(workers: int = 2) -> Backend:
+    return ThreadsBackend(workers)
 
 
-def local() -> Backend:
-    return LocalBackend(WorkerPool(2, name="local", memory_limit=MEMORY_LIMIT))
+def local(workers: int = 2) -> Backend:
+    return LocalBackend(WorkerPool(workers, name="local", memory_limit=MEMORY_LIMIT))
 
 
-def stdlib_threads() -> Backend:
-    return ForeignBackend(ThreadPoolExecutor(2))
+def crawl(workers: int = 2) -> Backend:
+    """The pool as the crawler makes it."""
+    options: dict[str, Any] = CRAWL
+    return LocalBackend(WorkerPool(workers, name="crawl", preload=["pipelines.pipeline"], **options))
 
 
-def spawn() -> Backend:
-    return ForeignBackend(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+def stdlib_threads(workers: int = 2) -> Backend:
+    return ForeignBackend(ThreadPoolExecutor(workers))
 
 
-def forkserver() -> Backend:
-    return ForeignBackend(ProcessPoolExecutor(2, mp_context=get_context("forkserver")))
+def spawn(workers: int = 2) -> Backend:
+    return ForeignBackend(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
 
 
-def loky() -> Backend:
-    return ForeignBackend(LokyExecutor(2))
+def forkserver(workers: int = 2) -> Backend:
+    return ForeignBackend(ProcessPoolExecutor(workers, mp_context=get_context("forkserver")))
 
 
-def face() -> Backend:
-    """The pool's own executor, taken for a foreign one."""
-    return ForeignBackend(WorkerPool(2, name="face").executor())
+def loky(workers: int = 2) -> Backend:
+    return ForeignBackend(LokyExecutor(workers))
 
 
-MAKERS: dict[str, Callable[[], Backend]] = {
-    make.__name__: make for make in (inline, threads, local, stdlib_threads, spawn, forkserver, loky, face)
+class Face(ForeignBackend):
+    """The pool's own executor, taken for a foreign one. Shutting it down leaves the pool open, which others may use."""
+
+    def __init__(self, workers: int) -> None:
+        self.pool = WorkerPool(workers, name="face")
+        super().__init__(self.pool.executor())
+
+    def close(self, *, timeout: float = 5.0) -> None:
+        super().close(timeout=timeout)
+        self.pool.close(timeout=timeout)
+
+
+def face(workers: int = 2) -> Backend:
+    return Face(workers)
+
+
+SIZED: dict[str, Callable[..., Backend]] = {
+    make.__name__: make for make in (threads, local, crawl, stdlib_threads, spawn, forkserver, loky, face)
 }
+"""Those that take a number of workers."""
+MAKERS: dict[str, Callable[[], Backend]] = {"inline": inline, **SIZED}
 
 
 def count_words(doc: Document) -> None:

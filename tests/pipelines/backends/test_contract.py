@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.backends import Guarantee
+from pipelines.testing import backend_stream
 from pipelines.testing.backend import RULES
 from pipelines.testing.backend_orphans import check_no_orphans
+from tests.support.leftovers import nothing_left
 
 sys.path.insert(0, str(Path(__file__).parent))
 from backend_makers import MAKERS
@@ -35,10 +37,25 @@ def maker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def shared(maker: str) -> Iterator[Backend]:
-    """A backend for all rules that leave it whole."""
-    backend = MAKERS[maker]()
-    yield backend
-    backend.close()
+    """A backend for all rules that leave it whole; all of it ends with it."""
+    with nothing_left():
+        backend = MAKERS[maker]()
+        yield backend
+        backend.close()
+        del backend
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_million(maker: str) -> Iterator[None]:
+    """A million items pass through each backend of our own, ten times what `check_backend` has the time for.
+
+    In front of foreign executors the code is always the same, and what takes the time is theirs: the 100,000 of the
+    rule are enough for them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if maker in ("inline", "threads", "local", "crawl"):
+            patch.setattr(backend_stream, "ITEMS", 1_000_000)
+        yield
 
 
 def skip_what_is_lacking(backend: Backend, rule: Rule) -> None:

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.backends import InlineBackend, LocalBackend, ThreadsBackend
+from pipelines.backends import InlineBackend
 from pipelines.page import Page
 from pipelines.pipeline import BUILT_IN, Pipeline
-from pipelines.pool.pool import WorkerPool
 from pipelines.testing.hostile import hostile_pages, ordinary_pages
 from pipelines.work import process_batch
 from tests.support.pages import admit_site
 
 sys.path.insert(0, str(Path(__file__).parent))
-from backend_makers import count_words, spawn
+from backend_makers import SIZED, count_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipelines.backends import Backend
 
 BATCH = 7  # no divisor of anything
@@ -46,21 +43,22 @@ def digest(backend: Backend, spec: bytes) -> str:
     return hashlib.sha256(b"\n".join(result.line or result.detail.encode() for result in results)).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: ThreadsBackend(4),
-        lambda: LocalBackend(WorkerPool(1)),
-        lambda: LocalBackend(WorkerPool(2)),
-        lambda: LocalBackend(WorkerPool(3)),
-        spawn,
-    ],
-    ids=["4 threads", "1 worker", "2 workers", "3 workers", "spawned processes"],
-)
-def test_the_same_digest_everywhere(make: Callable[[], Backend]) -> None:
-    spec = Pipeline([*BUILT_IN, count_words]).spec._replace(admit=admit_site).dumps()
-    expected = digest(InlineBackend(), spec)
-    backend = make()
+@pytest.fixture(scope="module")
+def spec() -> bytes:
+    return Pipeline([*BUILT_IN, count_words]).spec._replace(admit=admit_site).dumps()
+
+
+@pytest.fixture(scope="module")
+def expected(spec: bytes) -> str:
+    """What one process makes of it, one page after the other."""
+    return digest(InlineBackend(), spec)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("name", list(SIZED))
+def test_the_same_digest_everywhere(name: str, workers: int, spec: bytes, expected: str) -> None:
+    """On each backend, with any number of workers."""
+    backend = SIZED[name](workers)
     try:
         assert digest(backend, spec) == expected
     finally:

@@ -11,6 +11,11 @@ import pytest
 from pipelines.tasks import BackgroundTaskManager, Clock
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left(leaves_nothing: None) -> None:
+    """Neither a service that ended nor one that was cut short leaves a process, a thread or a descriptor."""
+
+
 class FakeTime:
     """A clock for restarts; `slept` holds every delay."""
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from pipelines.backends import Guarantee, ThreadsBackend
-from pipelines.errors import TaskNotPicklable
+from pipelines.errors import TaskNotPicklable, TaskTimeout
 from pipelines.testing import tasks
 
 KEPT = ThreadsBackend.guarantees
@@ -57,6 +57,29 @@ class MixesUp(Plain):
         future = self.inner.submit(fn, *args, **kwargs)
         answer, self.last = self.last, future
         return answer if answer is not None and fn is tasks.plus and not kwargs else future
+
+
+class LateDeadline(Plain):
+    """Looks at the clock once in a while: too late by three quarters of a second."""
+
+    guarantees = KEPT | {Guarantee.DEADLINE}
+
+    def submit(self, fn: Any, /, *args: Any, deadline: float | None = None, **kwargs: Any) -> Future[Any]:
+        if deadline is None or fn is tasks.plus:
+            return self.inner.submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        threading.Timer(deadline + 0.75, future.set_exception, [TaskTimeout("too late")]).start()
+        return future
+
+
+class KeepsAnswers(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, deadline: float | None = None, **kwargs: Any) -> Future[Any]:
+        self.futures.append(self.inner.submit(fn, *args, **kwargs))
+        return self.futures[-1]
 
 
 class OneCaller(Plain):

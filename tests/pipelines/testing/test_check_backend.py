@@ -24,7 +24,7 @@ def test_threads_keep_what_threads_can_keep() -> None:
     assert names == [
         "arguments", "order", "many_callers", "completion_order", "does_not_wait", "errors", "any_error",
         "unpicklable_result", "payload", "context", "callbacks", "nested", "logs",
-        "cancel_before", "cancel_during", "cancel_after", "close",
+        "budget", "cancel_before", "cancel_during", "cancel_after", "close",
     ]  # fmt: skip
 
 
@@ -71,11 +71,13 @@ def test_every_rule_has_a_text_and_a_remedy() -> None:
         (bad_backends.Locks, "callbacks"),
         (bad_backends.NeverNested, "nested"),
         (bad_backends.Silent, "logs"),
+        (bad_backends.KeepsAnswers, "budget"),
         (bad_backends.Shielded, "cancel_before"),
         (bad_backends.CancelsRunning, "cancel_during"),
         (bad_backends.CancelsDone, "cancel_after"),
         (bad_backends.SaysStop, "stop"),
         (bad_backends.SaysDeadline, "deadline"),
+        (bad_backends.LateDeadline, "deadline"),
         (bad_backends.SaysIsolation, "dies_by_sigkill"),
         (bad_backends.SaysIsolation, "dies_by_sigsegv"),
         (bad_backends.SaysIsolation, "dies_by__exit"),
