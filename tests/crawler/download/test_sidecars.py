@@ -18,7 +18,6 @@ from crawler.download.gate import HostGate
 from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.discover import Claim, Trust
 from crawler.download.sidecars import GUESSES, MAX_LIST_BYTES, MAX_OWN_BYTES
-from crawler.download.worker.terms import PRELOAD
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import Body, Literal, digest
 from crawler.testing.faultserver import FaultServer
@@ -30,12 +29,6 @@ ROOT = str(Path(__file__).parents[3])
 FILE = version("A", 100_000)
 PATH = "/pub/data.bin"
 RIGHT, WRONG = digest(FILE.body), digest(version("B", 100_000).body)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(2, preload=PRELOAD, name="download", spare=False) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,18 +25,6 @@ from pipelines.pool.pool import WorkerPool
 
 MIB = 1 << 20
 PATH = "/data.bin"
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(2, preload=PRELOAD, name="download", spare=False) as pool:
-        yield pool
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
 
 
 def options(**changes: object) -> DownloadOptions:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import time
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -16,7 +15,6 @@ import pytest
 
 from crawler.download import Digest, Downloader, DownloadOptions, Fault, FileResult, Wanted
 from crawler.download.proof.metalink import Pieces
-from crawler.download.worker.terms import PRELOAD
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import chunks, digest, flipped
 from crawler.testing.faultserver import FaultServer
@@ -30,18 +28,6 @@ OPTIONS = DownloadOptions(
     segments=4, retries=3, retry_delay=0.02, retry_delay_max=0.1, sync_seconds=0.1,
     fetch=FetchOptions(allow_addresses=("127.0.0.0/8",), read_timeout=2.0),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(2, preload=PRELOAD, name="download", spare=False) as pool:
-        yield pool
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
 
 
 async def fetched(
