@@ -12,6 +12,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after
+from pipelines.pool.tray import MIN_BYTES, PLACE_BYTES, Tray
 
 SCRATCH_BYTES = 256 * 1024
 
@@ -30,14 +31,15 @@ class Frame(NamedTuple):
 
 
 class Channel:
-    """Frames over one non-blocking socket, which stays the property of the process.
+    """Frames over one non-blocking socket and a tray, which stay the property of the process.
 
     Any thread may send, one reads. `shut` comes before the socket is closed, or a sender might write into another
     file that has got the same number.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, tray: Tray | None) -> None:
         self._sock = sock
+        self._tray = tray
         self._lock = Lock()  # of what is sent
         self._is_shut = False
         self._unsent: list[Chunk] = []
@@ -51,7 +53,11 @@ class Channel:
         `size`: bytes of all chunks. Raises OSError when the worker is gone.
         """
         with self._lock:
-            return self._send([*self._unsent, HEADER.pack(kind, buffers, ident, size, 0.0, 0), *chunks])
+            place = 0
+            if kind == Kind.OFFER and MIN_BYTES <= size <= PLACE_BYTES and self._tray is not None and not self._is_shut:
+                place = self._tray.lay(chunks)
+                chunks = []
+            return self._send([*self._unsent, HEADER.pack(kind, place, buffers, ident, size, 0.0, 0), *chunks])
 
     def flush(self) -> bool:
         """Send what was left over as far as there is room; True when everything has left. Raises OSError as `send`."""
@@ -104,7 +110,7 @@ class Channel:
             if start > end:
                 self._head = bytes(scratch[position:end])
                 break
-            kind, buffers, ident, size, run_s, peak = HEADER.unpack_from(scratch, position)
+            kind, _, buffers, ident, size, run_s, peak = HEADER.unpack_from(scratch, position)
             position = start + size
             if position > end:
                 self._filled = end - start

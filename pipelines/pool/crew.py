@@ -77,7 +77,7 @@ class Worker:
 
     def __init__(self, process: Process, *, is_spare: bool) -> None:
         self.process = process
-        self.channel = Channel(process.sock)
+        self.channel = Channel(process.sock, process.tray)
         self.is_ready = False
         self.is_spare = is_spare  # gets no task before it is promoted
         self.is_leaving = False  # works until its successor is ready

@@ -75,7 +75,7 @@ class ForkServer:
             ours.callback(self.sock.close)
             theirs.callback(sock.close)
             self.sock.settimeout(ANSWER_SECONDS)
-            orders = Orders(sock.fileno(), -1, os.getpid(), plan.nice, lowest_level(), 0, 0, 0, False)
+            orders = Orders(sock.fileno(), -1, -1, os.getpid(), plan.nice, lowest_level(), 0, 0, 0, False)
             self._popen = subprocess.Popen(
                 command(SERVER_BOOTSTRAP, orders, plan.preload),
                 stdin=subprocess.DEVNULL,
@@ -91,7 +91,7 @@ class ForkServer:
 
     def fork(self, orders: Orders, output: int) -> Forked:
         """Return a new worker with these orders, and with its output going to a descriptor. Raises OSError."""
-        descriptors = [fd for fd in (orders.socket, output, orders.token) if fd >= 0]
+        descriptors = [fd for fd in (orders.socket, output, orders.token, orders.tray) if fd >= 0]
         try:
             socket.send_fds(self.sock, [orders.as_argument().encode()], descriptors)
         except OSError as exc:

@@ -2,10 +2,11 @@
 
 A frame is a fixed header, the lengths of its out-of-band buffers, the pickle (protocol 5, PEP 574) and the buffers::
 
-    kind u8 | - | buffers u32 | ident u64 | size u64 | run seconds f64 | peak RSS u64
+    kind u8 | place u8 | - | buffers u32 | ident u64 | size u64 | run seconds f64 | peak RSS u64
     || length u64 per buffer || pickle || buffer || buffer …
 
-The last two fields of the header mean something in answers only.
+A frame with a place has its body on the tray (see tray.py) and only its header here. The last two fields of the header
+mean something in answers only.
 
 Both ends are on one machine and run the same code, so native byte order and no version field. The worker imports this
 module before anything else: it must stay free of heavy imports.
@@ -19,7 +20,7 @@ from enum import IntEnum
 from pickle import PickleBuffer, Pickler, loads
 from typing import Any, Protocol
 
-HEADER = struct.Struct("=BxxxIQQdQ")
+HEADER = struct.Struct("=BBxxIQQdQ")
 MAX_VECTORS = 512
 """Buffers per system call; IOV_MAX is 1,024 on Linux."""
 

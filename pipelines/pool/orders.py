@@ -16,6 +16,8 @@ class Orders(NamedTuple):
     socket: int
     token: int
     """-1 for none."""
+    tray: int
+    """-1 for none."""
     parent: int
     """Process id."""
     nice: int

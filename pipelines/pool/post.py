@@ -12,6 +12,7 @@ import os
 from _thread import allocate_lock
 
 from pipelines.pool.frames import HEADER, MAX_VECTORS, Chunk, Kind, after, encode, size_of
+from pipelines.pool.tray import Tray
 
 SCRATCH_BYTES = 256 * 1024
 
@@ -19,8 +20,9 @@ SCRATCH_BYTES = 256 * 1024
 class Post:
     """Frames over one blocking socket, which belongs to the process that made this and not to its forks."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, tray: Tray | None = None) -> None:
         self._fd = fd
+        self._tray = tray
         self._lock = allocate_lock()
         self._owner = os.getpid()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
@@ -35,8 +37,11 @@ class Post:
         while self._end - self._start < HEADER.size:
             if not self._read():
                 return None
-        kind, buffers, ident, size, _, _ = HEADER.unpack_from(self._scratch, self._start)
+        kind, place, buffers, ident, size, _, _ = HEADER.unpack_from(self._scratch, self._start)
         start = self._start + HEADER.size
+        if place:
+            self._start = start
+            return kind, buffers, ident, self._from_tray(place, size, buffers)
         end = self._start = min(start + size, self._end)
         here = end - start
         if here == size and not buffers:
@@ -53,7 +58,7 @@ class Post:
     ) -> None:
         """Send one frame. Raises OSError when the parent is gone."""
         size = size_of(chunks)
-        rest: list[Chunk] = [HEADER.pack(kind, buffers, ident, size, run_s, peak_rss), *chunks]
+        rest: list[Chunk] = [HEADER.pack(kind, 0, buffers, ident, size, run_s, peak_rss), *chunks]
         with self._lock:
             while rest:
                 rest = after(rest, os.writev(self._fd, rest[:MAX_VECTORS]))
@@ -68,6 +73,16 @@ class Post:
     def disown(self) -> None:
         """Let go of the socket in a forked child, which would keep it open after the worker's end."""
         os.close(self._fd)
+
+    def _from_tray(self, place: int, size: int, buffers: int) -> memoryview | None:
+        assert self._tray is not None
+        body = self._tray.at(place, size)
+        if not buffers:
+            return body
+        try:
+            return memoryview(bytearray(body))  # a task may keep its buffers
+        except MemoryError:
+            return None
 
     def _skip(self, size: int) -> bool:
         while size:

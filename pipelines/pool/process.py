@@ -20,6 +20,7 @@ from pipelines.pool.levels import lowest_level
 from pipelines.pool.orders import BOOTSTRAP, Orders
 from pipelines.pool.plan import Plan
 from pipelines.pool.relay import Output, Relay
+from pipelines.pool.tray import Tray, new
 
 SOCKET_BYTES = 1 << 20
 """Asked of the kernel, which caps it (net.core.wmem_max, 208 KiB by default)."""
@@ -32,7 +33,7 @@ HAS_TOKENS = hasattr(os, "eventfd")
 
 
 class Process:
-    """One child. Owns its descriptors: `sock`, `pidfd`, `token` and `output_fd`; `close` returns them."""
+    """One child. Owns its descriptors, `sock`, `pidfd`, `token` and `output_fd`, and `tray`; `close` returns them."""
 
     def __init__(self, plan: Plan, relay: Relay, server: ForkServer | None = None) -> None:
         """Start it; with `server`, which is ready, by a fork. Raises OSError."""
@@ -43,6 +44,12 @@ class Process:
             if HAS_TOKENS:
                 self.token = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
                 ours.callback(os.close, self.token)
+            tray = new()
+            self.tray: Tray | None = None
+            if tray >= 0:
+                theirs.callback(os.close, tray)
+                self.tray = Tray(tray)
+                ours.callback(self.tray.close)
             self.sock, sock = socket.socketpair()
             ours.callback(self.sock.close)
             theirs.callback(sock.close)
@@ -53,7 +60,7 @@ class Process:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             self.sock.setblocking(False)
             os.set_blocking(self.output_fd, False)
-            orders = _orders(sock.fileno(), self.token, plan)
+            orders = _orders(sock.fileno(), self.token, tray, plan)
             self._child = _start(orders, output, plan) if server is None else server.fork(orders, output)
             self.pid = self._child.pid
             self.output = Output(self.output_fd, relay)
@@ -113,10 +120,11 @@ class Process:
         self.is_closed = True
 
 
-def _orders(sock: int, token: int, plan: Plan) -> Orders:
+def _orders(sock: int, token: int, tray: int, plan: Plan) -> Orders:
     return Orders(
         socket=sock,
         token=token,
+        tray=tray,
         parent=os.getpid(),
         nice=plan.nice,
         level=lowest_level(),
@@ -133,7 +141,7 @@ def _start(orders: Orders, output: int, plan: Plan) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=[fd for fd in (orders.socket, orders.token) if fd >= 0],
+        pass_fds=[fd for fd in (orders.socket, orders.token, orders.tray) if fd >= 0],
     )
 
 

@@ -5,7 +5,8 @@ when they were imported. As the parent of the workers it also reaps them when to
 pool's process ends, the kernel ends this one, and with it the workers.
 
 The control socket keeps messages apart (SOCK_SEQPACKET). From the pool: the orders of a worker with its descriptors
-(socket, output, token), or the id of a dead one to be reaped. Answers are numbers: see `pipelines.pool.forkserver`.
+(socket, output, token, tray), or the id of a dead one to be reaped. Answers are numbers: see
+`pipelines.pool.forkserver`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipelines.pool.orders import from_argument
 from pipelines.pool.worker import begin, settle, tie_to, work
 
 MAX_MESSAGE = 4096
-MAX_DESCRIPTORS = 3
+MAX_DESCRIPTORS = 4
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -72,10 +73,13 @@ def _become(control: socket.socket, parent: int, message: str, descriptors: list
     try:
         tie_to(parent)
         control.close()
-        sock, output, *tokens = descriptors
+        sock, output, *others = descriptors
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        work(from_argument(message)._replace(socket=sock, token=tokens[0] if tokens else -1, parent=parent), [])
+        orders = from_argument(message)
+        token = others.pop(0) if orders.token >= 0 else -1
+        tray = others.pop(0) if orders.tray >= 0 else -1
+        work(orders._replace(socket=sock, token=token, tray=tray, parent=parent), [])
     finally:
         os._exit(1)

@@ -24,6 +24,7 @@ from pipelines.pool.frames import Chunk, Kind, decode, encode, size_of
 from pipelines.pool.names import name_of
 from pipelines.pool.orders import Orders, from_argument
 from pipelines.pool.post import Post
+from pipelines.pool.tray import Tray
 from pipelines.pool.unwind import Unwinding
 from pipelines.pool.witness import Ear, Gauge
 
@@ -57,8 +58,12 @@ def begin(argv: list[str]) -> tuple[Orders, list[str]]:
 
 def work(orders: Orders, preload: list[str]) -> NoReturn:
     """Warm up, then serve until the parent hangs up."""
+    tray = None
+    if orders.tray >= 0:
+        tray = Tray(orders.tray)
+        os.close(orders.tray)
     _limit(orders)
-    post = Post(orders.socket)
+    post = Post(orders.socket, tray)
     unwinding = Unwinding(orders.socket, post.tell)
     ear = Ear(unwinding.tell, orders.level)
     os.register_at_fork(after_in_child=post.disown)

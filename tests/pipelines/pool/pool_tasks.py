@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import os
 import re
@@ -407,3 +408,18 @@ def big_result_after(seconds: float, megabytes: int) -> bytes:
 
 def fail_at_length(size: int) -> NoReturn:
     raise ValueError("x" * size)
+
+
+def digest_after(body: bytes, seconds: float) -> str:
+    """Wait first: whoever overwrites an argument before its task was answered is found out."""
+    time.sleep(seconds)
+    return hashlib.sha256(body).hexdigest()
+
+
+_kept: list[bytearray] = []
+
+
+def keep_buffer(buffer: bytearray) -> list[str]:
+    """Keep an argument that came out of band; return the digests of all that were kept, as they are now."""
+    _kept.append(buffer)
+    return [hashlib.sha256(kept).hexdigest() for kept in _kept]

@@ -37,7 +37,7 @@ from pipelines.pool.tally import Tally
 from pipelines.pool.task import Task
 from pipelines.pool.witness import Gauge
 
-ORDERS = Orders(3, -1, 1, 0, 30, 0, 0, 0, False)
+ORDERS = Orders(3, -1, -1, 1, 0, 30, 0, 0, 0, False)
 
 
 class Ended(Exception):
@@ -63,8 +63,8 @@ def test_a_channel_gives_whole_frames_however_they_are_cut(bodies: list[bytes], 
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        channel, scratch = Channel(ours), memoryview(bytearray(100))
-        data = b"".join(HEADER.pack(Kind.OFFER, 0, n, len(body), 0.0, 0) + body for n, body in enumerate(bodies))
+        channel, scratch = Channel(ours, None), memoryview(bytearray(100))
+        data = b"".join(HEADER.pack(Kind.OFFER, 0, 0, n, len(body), 0.0, 0) + body for n, body in enumerate(bodies))
         found: list[tuple[int, bytes]] = []
         position = 0
         for cut in [*cuts, *[len(data)] * bool(data)]:
@@ -76,7 +76,7 @@ def test_a_channel_gives_whole_frames_however_they_are_cut(bodies: list[bytes], 
             except BlockingIOError:
                 pass
         assert found == list(enumerate(bodies))
-        theirs.sendall((HEADER.pack(Kind.OFFER, 0, 9, 500, 0.0, 0) + b"half")[: cuts[0] if cuts else None])
+        theirs.sendall((HEADER.pack(Kind.OFFER, 0, 0, 9, 500, 0.0, 0) + b"half")[: cuts[0] if cuts else None])
         theirs.close()
         assert list(channel.rest(scratch)) == []
 
@@ -98,7 +98,7 @@ def test_a_parent_that_hangs_up_within_a_frame_too_large_for_memory(monkeypatch:
     read, write = os.pipe()
     post = Post(read)
     monkeypatch.setattr(module, "bytearray", no_memory, raising=False)
-    os.write(write, HEADER.pack(Kind.OFFER, 0, 1, 900_000, 0.0, 0) + b"cut")
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 0, 1, 900_000, 0.0, 0) + b"cut")
     os.close(write)
     assert post.receive() is None
     os.close(read)
@@ -270,7 +270,7 @@ def test_a_server_that_cannot_fork_says_why() -> None:
     with server.sock, far:
         far.send(b"-11")
         with pytest.raises(OSError, match="temporarily unavailable"):
-            server.fork(Orders(server.sock.fileno(), -1, 1, 0, 30, 0, 0, 0, False), 2)
+            server.fork(Orders(server.sock.fileno(), -1, -1, 1, 0, 30, 0, 0, 0, False), 2)
         far.recv(4096)
 
 

@@ -155,7 +155,7 @@ def received(post: Post) -> tuple[int, int, int, bytes]:
 def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[int, int]], cuts: list[int]) -> None:
     """Several in one read, or one in many; those with buffers own their memory, the others share it."""
     sent = [(int(Kind.OFFER), flag, n, bytes([n % 251]) * size) for n, (size, flag) in enumerate(frames)]
-    data = b"".join(HEADER.pack(kind, flag, n, len(body), 0.0, 0) + body for kind, flag, n, body in sent)
+    data = b"".join(HEADER.pack(kind, 0, flag, n, len(body), 0.0, 0) + body for kind, flag, n, body in sent)
     pieces = chain.from_iterable(repeat(cuts))
     left = memoryview(data)
 
@@ -192,14 +192,14 @@ def test_a_frame_without_memory_for_it_is_skipped(monkeypatch: pytest.MonkeyPatc
     post = Post(read)
     Post(write).send(Kind.OFFER, 1, [b"x" * 60_000], 0)
     assert received(post) == (Kind.OFFER, 0, 1, b"x" * 60_000)
-    os.write(write, HEADER.pack(Kind.OFFER, 0, 2, 300_000, 0.0, 0) + b"y" * 50_000)
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 0, 2, 300_000, 0.0, 0) + b"y" * 50_000)
     from threading import Thread
 
     rest = Thread(target=os.write, args=(write, b"y" * 250_000))
     rest.start()
     assert post.receive() == (Kind.OFFER, 0, 2, None)
     rest.join(5)
-    os.write(write, HEADER.pack(Kind.OFFER, 0, 3, 100_000, 0.0, 0) + b"cut")
+    os.write(write, HEADER.pack(Kind.OFFER, 0, 0, 3, 100_000, 0.0, 0) + b"cut")
     os.close(write)
     assert post.receive() is None
     assert post.receive() is None
