@@ -37,6 +37,8 @@ MAX_MOVES = 8
 """A task whose workers died this often before they started it ends as crashed: receiving it is what kills."""
 WATCH_SECONDS = 0.05
 """How often the memory of a worker is looked at while it runs a task with a limit."""
+DISMISSAL_SECONDS = 2.0
+"""What a recycled worker gets, in which the functions it registered with `atexit` run."""
 ANSWER_SECONDS = 0.05
 """When to look again at a task that is over by its worker's account but not by ours."""
 
@@ -125,6 +127,7 @@ class Crew:
         self.congested: list[Worker] = []  # the selector has to wait for room in their sockets
         self.has_changed = True  # somebody came, left or became ready
         self.letters: deque[Letter] = deque()  # may be taken without the lock
+        self.patience = inf  # seconds after which to look whether an answer that is expected lies there
         self._idle: dict[Worker, None] = {}  # run nothing
         self._open: dict[Worker, None] = {}  # run something and can be sent one more
 
@@ -136,6 +139,8 @@ class Crew:
         """Take a new task."""
         self.queue.append(task)
         self.dispatch()
+        if self.queue and self.patience < inf:
+            self.next_check = min(self.next_check, monotonic() + self.patience)
 
     def add(self, worker: Worker) -> None:
         """Take a worker that begins to start."""
@@ -172,7 +177,8 @@ class Crew:
 
     def check(self, now: float) -> list[Worker]:
         """Retire and return the workers that ran past a deadline or outgrew a memory limit; set `next_check`."""
-        self.next_check = inf
+        is_expecting = self.queue or not all(worker.is_ready for worker in self.workers)
+        self.next_check = now + self.patience if is_expecting else inf
         condemned = [worker for worker in self.workers if self._is_over(worker, now)]
         self.dispatch()
         return condemned
@@ -203,6 +209,13 @@ class Crew:
         if following is not None:
             self._put_back(following)
             self.dispatch()
+
+    def dismiss_if_free(self, worker: Worker) -> None:
+        """Tell a released worker to go, once it is through with its tasks."""
+        if worker.is_leaving and worker.is_retired and worker.running is None and not worker.stale:
+            worker.process.hang_up()
+            worker.kill_at = monotonic() + DISMISSAL_SECONDS
+            self.next_check = min(self.next_check, worker.kill_at)
 
     def abandon(self) -> list[Task]:
         """Let go of every unfinished task and return them all."""
@@ -322,7 +335,7 @@ class Crew:
             if size > limit and self.condemn(worker, task, Death.OOM, f"RSS {_mib(size)} above {_mib(limit)}"):
                 return True
             self.next_check = min(self.next_check, now + WATCH_SECONDS)
-        self.next_check = min(self.next_check, worker.kill_at)
+        self.next_check = min(self.next_check, worker.kill_at, now + self.patience)
         return False
 
     def _share(self) -> None:
@@ -359,7 +372,7 @@ class Crew:
         record.attempts += 1
         if limits.deadline is not None:
             worker.kill_at = now + limits.deadline
-            self.next_check = min(self.next_check, worker.kill_at)
+        self.next_check = min(self.next_check, worker.kill_at, now + self.patience)
         if limits.memory is not None:
             self.next_check = min(self.next_check, now + WATCH_SECONDS)
 

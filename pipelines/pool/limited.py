@@ -70,6 +70,7 @@ class Limited:
 
     def _submit(self, fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> TaskFuture[Any]:
         supervisor = self._pool.supervisor()
+        supervisor.attendance.offer(self._pool)
         return supervisor.submit(supervisor.task(fn, args, kwargs, self._limits))
 
     async def _done(
@@ -88,6 +89,7 @@ class Limited:
             raise
         await admission.fit(ticket, task.size)
         task.ticket = ticket
+        supervisor.attendance.offer(self._pool)
         try:
             future = supervisor.submit(task)
             del task

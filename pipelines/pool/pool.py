@@ -44,8 +44,8 @@ class WorkerPool:
     """A fixed number of supervised worker processes.
 
     Owns its processes, one thread (two once a worker has logged) and a few descriptors per worker from `start` to the
-    end of `close`. The callbacks of futures run in the thread that enforces the limits, so they should be quick;
-    handlers of what workers log have the other one. A pool that is collected or forgotten at exit kills its workers.
+    end of `close`. The callbacks of futures run in the thread that enforces the limits or on the event loop that gives
+    the tasks, so they should be quick; handlers of what workers log have the other one. A pool that is collected or forgotten at exit kills its workers.
     Not usable in a process forked from the one that made it. Its methods may be called from any thread and any event
     loop.
 
@@ -144,6 +144,7 @@ class WorkerPool:
         """
         supervisor = self.supervisor()
         limits = self._limits if deadline is None else Limits(deadline, self._limits.memory).check()
+        supervisor.attendance.offer(self)
         return supervisor.submit(supervisor.task(fn, args, kwargs, limits))
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -249,6 +250,7 @@ class WorkerPool:
         if supervisor is None or supervisor.thread is threading.current_thread():
             return []
         supervisor.thread.join()
+        supervisor.attendance.leave()
         return list(supervisor.closed.result(0)) if supervisor.closed.done() else []
 
 

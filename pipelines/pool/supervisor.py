@@ -1,8 +1,9 @@
 """The one thread of a pool: starts workers, reads results, enforces limits, notices deaths, closes.
 
 Every worker has its own socket, so there is no lock and no queue that a dying worker could leave in a bad state.
-`submit` writes to a worker's socket from the caller's thread when one is free; this thread does everything else. The
-lock is held for bookkeeping and for writes that do not block, never while a future is settled.
+`submit` writes to a worker's socket from the caller's thread when one is free, and an event loop may take the results
+(see attendance.py); this thread does everything else. The lock is held for bookkeeping and for writes that do not
+block, never while a future is settled.
 
 Few steps per task matter more here than anywhere: each is taken with the GIL that the caller's event loop wants.
 """
@@ -20,18 +21,19 @@ from time import monotonic
 from typing import Any
 
 from pipelines.errors import PoolBroken, PoolClosed, PoolError
+from pipelines.pool.attendance import Attendance
 from pipelines.pool.breaker import Breaker
-from pipelines.pool.channel import SCRATCH_BYTES, Frame
+from pipelines.pool.channel import SCRATCH_BYTES
 from pipelines.pool.closing import EXIT_SECONDS, Closing
 from pipelines.pool.courier import Courier
 from pipelines.pool.crew import Crew, Worker
 from pipelines.pool.deaths import condemned, crashed, obituary
-from pipelines.pool.frames import Kind, decode
 from pipelines.pool.limits import Limits
 from pipelines.pool.memory import OomKills
 from pipelines.pool.nursery import Nursery
 from pipelines.pool.outcome import Status
 from pipelines.pool.plan import Plan
+from pipelines.pool.reception import Reception
 from pipelines.pool.relay import Relay
 from pipelines.pool.scribe import Scribe
 from pipelines.pool.staff import Staff
@@ -39,9 +41,6 @@ from pipelines.pool.stats import Death, PoolStats
 from pipelines.pool.switchboard import Line, Switchboard
 from pipelines.pool.tally import Tally
 from pipelines.pool.task import Function, Task, TaskFuture
-
-DISMISSAL_SECONDS = 2.0
-"""What a recycled worker gets, in which the functions it registered with `atexit` run."""
 
 
 class Supervisor:
@@ -68,6 +67,16 @@ class Supervisor:
         self._board = Switchboard()
         self._nursery = Nursery(plan, self._relay, self._board)
         self._courier = Courier(self._crew, self._lock, self._board)
+        self._reception = Reception(
+            plan,
+            self._crew,
+            self._lock,
+            courier=self._courier,
+            tally=self._tally,
+            breaker=self._breaker,
+            scribe=self._scribe,
+        )
+        self.attendance = Attendance(self._crew, self._lock, self._board, self._reception, self._closing)
         self.thread = threading.Thread(target=self._run, name=f"{plan.name}-supervisor", daemon=True)
         self.thread.start()
 
@@ -124,6 +133,7 @@ class Supervisor:
             if self._refusal is None:
                 self._refusal = PoolClosed("the pool is closed")
             self._closing.begin(monotonic(), drain_seconds, grace_seconds, unwinds=unwinds)
+            self.attendance.stand_in()  # the loop may be about to wait for the end
             self._board.ring()
         self._on_refusal()
 
@@ -189,62 +199,20 @@ class Supervisor:
 
     def _read(self, worker: Worker) -> None:
         try:
-            for frame in worker.channel.read(self._scratch):
-                self._handle(worker, frame)
+            self._reception.read(worker, self._scratch)
         except BlockingIOError:
             pass
         except (EOFError, ConnectionError):
             self._hung_up(worker)
 
-    def _handle(self, worker: Worker, frame: Frame) -> None:
-        kind = frame.kind
-        if kind == Kind.VALUE or kind == Kind.FAILURE or kind == Kind.EXHAUSTED:
-            self._answered(worker, frame)
-        elif kind == Kind.LOG:
-            self._scribe.take(frame)
-        elif kind == Kind.READY:
-            self._breaker.started()
-            with self._lock:
-                self._crew.ready(worker)
-        elif kind == Kind.SKIPPED:
-            with self._lock:
-                self._crew.skipped(worker)
-                self._dismiss_if_free(worker)
-        elif kind == Kind.HEAVY:
-            with self._lock:
-                self._crew.leave(worker)
-        else:
-            worker.process.output.verdict = decode(frame.body, frame.buffers, copy=True)
-
-    def _answered(self, worker: Worker, frame: Frame) -> None:
-        with self._lock:
-            if worker.running is None:
-                return  # abandoned at the close
-            task = self._crew.finish(worker, frame.ident)
-            self._tally.answered(task, frame)
-            if frame.kind == Kind.EXHAUSTED:
-                self._crew.leave(worker)
-                self._crew.release(worker)
-            elif self._plan.recycle_after is not None and worker.finished >= self._plan.recycle_after:
-                self._crew.leave(worker)
-            if worker.is_leaving:
-                self._dismiss_if_free(worker)
-        self._breaker.finished()
-        self._courier.deliver()  # before the user's callbacks: what was assigned has its deadline running
-        task.settle(frame)
-
-    def _dismiss_if_free(self, worker: Worker) -> None:
-        """Tell a released worker to go, once it is through with its tasks. The lock is held."""
-        crew = self._crew
-        if worker.is_leaving and worker.is_retired and worker.running is None and not worker.stale:
-            worker.process.hang_up()
-            worker.kill_at = monotonic() + DISMISSAL_SECONDS
-            crew.next_check = min(crew.next_check, worker.kill_at)
-
     def _enforce_limits(self) -> None:
+        while self.attendance.gone:
+            self._hung_up(self.attendance.gone.popleft())
         now = monotonic()
         if now < self._crew.next_check:
             return
+        for worker in self.attendance.look():  # nobody is condemned whose answer has come
+            self._read(worker)
         with self._lock:
             condemned = self._crew.check(now)
         for worker in condemned:
@@ -255,7 +223,7 @@ class Supervisor:
         with self._lock:
             starts = self._staff.arrange(monotonic(), may_start=self._may_start())
             for worker in self._crew.workers:
-                self._dismiss_if_free(worker)
+                self._crew.dismiss_if_free(worker)
         self._courier.deliver()
         for is_spare in starts:
             if is_spare and self._closing.has_begun:
@@ -277,9 +245,11 @@ class Supervisor:
 
     def _hung_up(self, worker: Worker) -> None:
         """A worker closed its end: it is dead, or of no more use."""
+        if worker.process.is_closed:
+            return
         with self._lock:
             self._crew.retire(worker)
-        self._board.drop(worker.process.sock)
+        self._board.deafen(worker)
         worker.process.kill()
         if worker.process.pidfd < 0:
             self._bury(worker)
@@ -287,8 +257,7 @@ class Supervisor:
     def _bury(self, worker: Worker) -> None:
         process = worker.process
         process.reap()
-        for frame in worker.channel.rest(self._scratch):
-            self._handle(worker, frame)
+        self._reception.last(worker, self._scratch)
         self._board.disconnect(worker)
         with self._lock:
             victim = self._crew.bury(worker)
@@ -386,6 +355,7 @@ class Supervisor:
             worker.process.reap()
             worker.channel.shut()
             worker.process.close()
+        self.attendance.end()
         with self._lock:
             lost = self._crew.abandon()
             self._crew.workers.clear()

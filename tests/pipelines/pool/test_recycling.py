@@ -64,9 +64,9 @@ def test_the_predecessor_ends_in_order(tmp_path: Path, eventually: Eventually) -
 
 
 def test_one_that_does_not_end_is_killed(eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.pool import supervisor
+    from pipelines.pool import crew
 
-    monkeypatch.setattr(supervisor, "DISMISSAL_SECONDS", 0.1)
+    monkeypatch.setattr(crew, "DISMISSAL_SECONDS", 0.1)
     with WorkerPool(1, recycle_after=1) as pool:
         pid = pool.submit(tasks.sleep_at_exit, 20.0).result(10)
         eventually(lambda: pool.stats().recycled >= 1)
