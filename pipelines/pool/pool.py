@@ -45,9 +45,9 @@ class WorkerPool:
 
     Owns its processes, one thread (two once a worker has logged) and a few descriptors per worker from `start` to the
     end of `close`. The callbacks of futures run in the thread that enforces the limits or on the event loop that gives
-    the tasks, so they should be quick; handlers of what workers log have the other one. A pool that is collected or forgotten at exit kills its workers.
-    Not usable in a process forked from the one that made it. Its methods may be called from any thread and any event
-    loop.
+    the tasks, so they should be quick; handlers of what workers log have the other one. A pool that is collected or
+    forgotten at exit kills its workers. Not usable in a process forked from the one that made it. Its methods may be
+    called from any thread and any event loop.
 
     `workers`: how many; None for as many as there are CPUs for this process, and the log says why it is so many.
     `preload`: modules that every worker imports before its first task. `initializer`: called once in every worker after
