@@ -10,6 +10,7 @@ from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile, Resumed
 from crawler.download.disk.layout import Places
 from crawler.download.disk.receipt import Receipt
+from crawler.download.proof.checksum import CHECKSUM, checksum, named
 
 BLOCK_BYTES = 1 << 20
 COMMIT_BYTES = 256 << 20
@@ -43,7 +44,7 @@ def begin_repair(
             places, url=receipt.url, size=receipt.size, identity=receipt.identity, disk=disk, durable=durable
         )
     try:
-        copied = _copy(places, journal, _good(receipt, spans, claimed), disk)
+        copied = _copy(places, journal, _good(receipt, spans, claimed), receipt.checksum, disk)
     except BaseException:
         journal.close()
         raise
@@ -63,8 +64,8 @@ def _good(receipt: Receipt, spans: Sequence[tuple[int, int]], claimed: Sequence[
     return found
 
 
-def _copy(places: Places, journal: JournalFile, pieces: Sequence[Piece], disk: Disk) -> list[Piece]:
-    """Copy pieces from the damaged file; what cannot be read is left out."""
+def _copy(places: Places, journal: JournalFile, pieces: Sequence[Piece], algorithm: str, disk: Disk) -> list[Piece]:
+    """Copy pieces from the damaged file; what cannot be read is left out. `algorithm`: of their checksums."""
     if not pieces or disk.lstat(places.target) is None:
         return []
     source = disk.open(places.target, os.O_RDONLY)
@@ -72,8 +73,9 @@ def _copy(places: Places, journal: JournalFile, pieces: Sequence[Piece], disk: D
     copied: list[Piece] = []
     since = 0
     try:
-        for piece in pieces:
-            if _copy_piece(source, journal.fd, piece, buffer, disk):
+        for wanted in pieces:
+            piece = _copied(source, journal.fd, wanted, buffer, algorithm, disk)
+            if piece is not None:
                 journal.landed(piece)
                 copied.append(piece)
                 since += piece.end - piece.first
@@ -86,15 +88,24 @@ def _copy(places: Places, journal: JournalFile, pieces: Sequence[Piece], disk: D
     return copied
 
 
-def _copy_piece(source: int, target: int, piece: Piece, buffer: memoryview, disk: Disk) -> bool:
+def _copied(source: int, target: int, piece: Piece, buffer: memoryview, algorithm: str, disk: Disk) -> Piece | None:
+    """Copy one piece and return it with the checksum of journals; None when it is not what it was, or unreadable."""
     at = piece.first
+    theirs = None if algorithm == CHECKSUM else named(algorithm)
+    value = their_value = 0
     while at < piece.end:
         try:
             count = disk.read_into(source, buffer[: min(len(buffer), piece.end - at)], at)
         except OSError:
-            return False  # a sector that cannot be read: fetched again
+            return None  # a sector that cannot be read: fetched again
         if count == 0:
-            return False
+            return None
         disk.write_all(target, buffer[:count], at)
+        if algorithm != CHECKSUM:
+            value = checksum(buffer[:count], value)
+        if theirs is not None:
+            their_value = theirs(buffer[:count], their_value)
         at += count
-    return True
+    if algorithm == CHECKSUM:
+        return piece
+    return piece._replace(checksum=value) if theirs is None or their_value == piece.checksum else None

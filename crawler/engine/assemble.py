@@ -171,7 +171,7 @@ def bodies(config: Config) -> BodyStore | None:
 
 
 def _check_algorithms(config: Config) -> None:
-    from crawler.download.proof.digests import MissingExtra, new_hash
+    from crawler.download.proof.digests import DigestError, new_hash
 
     wanted = [(f"downloads.digests[{index}]", name) for index, name in enumerate(config.downloads.digests)]
     for index, file in enumerate(config.download):
@@ -180,7 +180,7 @@ def _check_algorithms(config: Config) -> None:
     for key, name in wanted:
         try:
             new_hash(name)
-        except MissingExtra as exc:
+        except DigestError as exc:
             problems.append(Problem(key=key, rule=str(exc)))
     if problems:
         raise ConfigError(problems)

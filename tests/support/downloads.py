@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from crawler.download.disk.journal_file import JournalFile
 from crawler.download.disk.layout import Places, places_of, prepare, prepare_target
 from crawler.download.disk.receipt import Receipt
 from crawler.download.plan.spans import Spans
+from crawler.download.proof.checksum import checksum
 
 URL = "http://127.0.0.1/set.bin"
 IDENTITY: dict[str, Plain] = {"size": 4096, "etag": '"a"', "weak": None, "last_modified": None, "is_date_strong": False}
@@ -28,7 +28,7 @@ def body(size: int, version: str = "a") -> bytes:
 
 def piece_of(data: bytes, first: int, end: int) -> Piece:
     """Return the record of a run of bytes."""
-    return Piece(first, end, zlib.crc32(data[first:end]))
+    return Piece(first, end, checksum(data[first:end], 0))
 
 
 def sha256(data: bytes) -> str:

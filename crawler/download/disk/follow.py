@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.errors import DownloadError
-from crawler.download.disk.journal import Piece, checksum
+from crawler.download.disk.journal import Piece
 from crawler.download.fault import Fault
+from crawler.download.proof.checksum import checksum
 from crawler.download.proof.digests import Hasher
 
 BLOCK_BYTES = 1 << 20

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
+from crawler.download.proof.checksum import CHECKSUM
+
 VERSION = 1
 MAGIC = b"crawlmill-journal %d\n"
-CHECKSUM = "crc32"
-"""What the checksums of pieces are; the header names it, so that another may follow."""
 MAX_HEADER_BYTES = 1 << 20
 
 Plain: TypeAlias = str | int | bool | None
@@ -69,9 +68,9 @@ class Piece(NamedTuple):
     checksum: int
     """Of all its bytes, by the header's algorithm."""
     lead: int | None = None
-    """crc32 of the overlap fetched before `first`, if there was one."""
+    """That of the overlap fetched before `first`, if there was one."""
     tail: int | None = None
-    """crc32 of its last few KiB, which a neighbour's lead is compared with."""
+    """That of its last few KiB, which a neighbour's lead is compared with."""
 
 
 class Drop(NamedTuple):
@@ -154,11 +153,6 @@ def read(data: bytes) -> Journal:
     if header is None:
         return Journal(None, (), 0, b"", why or "no header")
     return Journal(header, known.pieces(), at, proof, f"byte {at}: {why}" if why else "")
-
-
-def checksum(data: bytes | bytearray | memoryview, value: int = 0) -> int:
-    """Return the checksum of a piece, or go on from that of the bytes before. The algorithm is `CHECKSUM`."""
-    return zlib.crc32(data, value)
 
 
 class _Known:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from crawler.download.disk.disk import DISK, Disk
-from crawler.download.disk.journal import CHECKSUM, Plain
+from crawler.download.disk.journal import Plain
+from crawler.download.proof.checksum import CHECKSUM
 
 FORMAT = "crawlmill receipt"
 VERSION = 1
@@ -47,6 +48,7 @@ class Receipt:
     identity: Mapping[str, Plain] = field(default_factory=dict)
     """`Identity._asdict()` of what was fetched."""
     checksum: str = CHECKSUM
+    """What those of the pieces are."""
     pieces: tuple[tuple[int, int, int], ...] = ()
     """(first, end, checksum), by position, half-open."""
     finished: str = ""

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from crawler.download.proof.checksum import HAS_CRC32C, crc32c
+
 Readable = bytes | bytearray | memoryview
 
 
@@ -81,18 +83,9 @@ def _blake3() -> Hasher:
 
 
 def _crc32c() -> Hasher:
-    try:
-        import google_crc32c
-    except ImportError as exc:
-        raise MissingExtra("crc32c", "crc32c") from exc
-    if google_crc32c.implementation != "c":  # its fallback in Python does some 5 MB/s
-        raise MissingExtra("crc32c", "crc32c")
-
-    def extended(data: Readable, crc: int) -> int:
-        taken: int = google_crc32c.extend(crc, data if isinstance(data, bytes) else bytes(data))  # no writable buffers
-        return taken
-
-    return _Checksum(extended)
+    if not HAS_CRC32C:
+        raise DigestError("crc32c needs the compiled part of google-crc32c, which there is not for this platform")
+    return _Checksum(crc32c)
 
 
 class Algorithm(NamedTuple):

@@ -5,10 +5,10 @@ Sans-IO: bytes in, bytes to write out.
 
 from __future__ import annotations
 
-import zlib
 from typing import NamedTuple
 
 from crawler.download.plan.seams import OVERLAP
+from crawler.download.proof.checksum import checksum
 
 
 class Slot(NamedTuple):
@@ -32,9 +32,9 @@ class Landing:
         self.at = first
         """Up to here the bytes were taken."""
         self.crc = 0
-        """CRC-32 of `[first, at)`."""
+        """The checksum of `[first, at)`."""
         self.lead: int | None = None
-        """CRC-32 of the window before `first`, once that is reached and if all of it came."""
+        """That of the window before `first`, once that is reached and if all of it came."""
         self._position = begins
         self._window = b""
         if begins == first:
@@ -57,7 +57,7 @@ class Landing:
             mine = memoryview(data)[: max(0, self.end - start)]
         if not mine:
             return None
-        self.crc = zlib.crc32(mine, self.crc)
+        self.crc = checksum(mine, self.crc)
         self._slide(mine)
         self._position = self.at = start + len(mine)
         return Slot(start, mine)
@@ -67,7 +67,7 @@ class Landing:
         if size:
             self.first += size
             self.lead = None
-            self.crc = zlib.crc32(memoryview(data)[size:])
+            self.crc = checksum(memoryview(data)[size:], 0)
 
     @property
     def is_full(self) -> bool:
@@ -76,14 +76,14 @@ class Landing:
 
     @property
     def tail(self) -> int | None:
-        """CRC-32 of the window before `at`; None when its beginning was never seen."""
+        """The checksum of the window before `at`; None when its beginning was never seen."""
         if len(self._window) < min(OVERLAP, self.at):
             return None
-        return zlib.crc32(self._window)
+        return checksum(self._window, 0)
 
     def _reach_first(self) -> None:
         if self.first and len(self._window) == min(OVERLAP, self.first):
-            self.lead = zlib.crc32(self._window)
+            self.lead = checksum(self._window, 0)
 
     def _slide(self, data: bytes | memoryview) -> None:
         if len(data) >= OVERLAP:

@@ -152,11 +152,11 @@ class Landed(NamedTuple):
     first: int
     end: int
     crc: int
-    """CRC-32 of all of them."""
+    """The checksum of all of them: see `crawler.download.proof.checksum`."""
     lead: int | None
-    """CRC-32 of the overlap before `first`; None when none was asked for."""
+    """That of the overlap before `first`; None when none was asked for."""
     tail: int | None
-    """CRC-32 of the window before `end`, the overlap included."""
+    """That of the window before `end`, the overlap included."""
 
 
 class Ended(NamedTuple):

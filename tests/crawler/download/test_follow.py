@@ -20,6 +20,7 @@ from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.follow import Follower, recheck
 from crawler.download.disk.journal import Piece
 from crawler.download.plan.spans import Spans
+from crawler.download.proof.checksum import checksum
 from crawler.download.proof.digests import ALGORITHMS, is_available, new_hash
 from tests.support.downloads import body, piece_of
 
@@ -154,9 +155,9 @@ def test_d122_pieces_beyond_four_gib_of_a_sparse_file(tmp_path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
     os.pwrite(fd, data, far)
     os.close(fd)
-    good = Piece(far, far + len(data), zlib.crc32(data))
-    bad = Piece(far - 1, far + len(data) - 1, zlib.crc32(data))
-    beyond = Piece(far, far + len(data) + 1, zlib.crc32(data))
+    good = Piece(far, far + len(data), checksum(data, 0))
+    bad = Piece(far - 1, far + len(data) - 1, checksum(data, 0))
+    beyond = Piece(far, far + len(data) + 1, checksum(data, 0))
     assert recheck(path, [bad, good, beyond]) == [good]
 
 

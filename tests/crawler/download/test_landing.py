@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.download.plan.seams import OVERLAP
+from crawler.download.proof.checksum import checksum
 from crawler.download.worker.landing import Landing
 
 FILE = random.Random(1).randbytes(40_000)
@@ -33,11 +33,11 @@ def test_exactly_the_order_is_written(first: int, length: int, skip: int, portio
             written[slot.offset : slot.offset + len(slot.data)] = slot.data
     assert written[first:end] == FILE[first:end]
     assert (landing.at, landing.is_full) == (end, True)
-    assert landing.crc == zlib.crc32(FILE[first:end])
+    assert landing.crc == checksum(FILE[first:end], 0)
     has_window = begins == 0 or first - begins >= OVERLAP
-    assert landing.lead == (zlib.crc32(FILE[max(0, first - OVERLAP) : first]) if first and has_window else None)
+    assert landing.lead == (checksum(FILE[max(0, first - OVERLAP) : first], 0) if first and has_window else None)
     if has_window or length >= OVERLAP:
-        assert landing.tail == zlib.crc32(FILE[max(0, end - OVERLAP) : end])
+        assert landing.tail == checksum(FILE[max(0, end - OVERLAP) : end], 0)
 
 
 def test_an_end_that_comes_closer_is_kept() -> None:
@@ -55,4 +55,4 @@ def test_bytes_that_somebody_else_has_are_left_out_of_the_checksum() -> None:
     landing = Landing(100, 300, 100)
     landing.take(FILE[100:300])
     landing.skip(FILE[100:300], 50)
-    assert (landing.first, landing.crc) == (150, zlib.crc32(FILE[150:300]))
+    assert (landing.first, landing.crc) == (150, checksum(FILE[150:300], 0))

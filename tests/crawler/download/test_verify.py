@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from crawler.download.disk.journal_file import JournalFile, TargetLock
 from crawler.download.disk.layout import new_token, places_of
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.plan.spans import Spans
+from crawler.download.proof.checksum import checksum
 from crawler.download.repair import begin_repair
 from crawler.download.verify import Checked, adopt, check_file, confirm, jobs, merged, verify_all
 from pipelines.pool.pool import WorkerPool
@@ -102,6 +102,13 @@ def test_without_pieces_the_whole_file_is_damaged(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA, pieces=())
     places.target.write_bytes(body(5000, "b"))
     assert checked(tmp_path).spans == ((0, 5000),)
+
+
+def test_pieces_whose_checksum_nothing_here_computes_say_nothing(tmp_path: Path) -> None:
+    places = downloaded(tmp_path, DATA, checksum="xxh3")
+    assert checked(tmp_path).state == "right"
+    places.target.write_bytes(DATA[:-1] + b"?")
+    assert checked(tmp_path).spans == ((0, len(DATA)),)
 
 
 def test_damage_where_no_piece_was_recorded(tmp_path: Path) -> None:
@@ -182,7 +189,7 @@ async def test_several_files_are_read_by_several_processes(tmp_path: Path) -> No
     """One file is one process's work, since its digest is a chain; no process waits while another has files left."""
     size, told = 8 << 20, tmp_path / "told"
     for number in range(6):
-        downloaded(tmp_path, bytes(size), f"f{number}", pieces=((0, size, zlib.crc32(bytes(size))),))
+        downloaded(tmp_path, bytes(size), f"f{number}", pieces=((0, size, checksum(bytes(size), 0)),))
     told.mkdir()
     async with WorkerPool(2, preload=("crawler.download.verify",), spare=False, name="verify") as pool:
         await asyncio.gather(*(pool.run(time.sleep, 0.2) for _ in range(2)))  # both are there

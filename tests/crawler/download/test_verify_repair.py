@@ -6,9 +6,15 @@ import argparse
 import asyncio
 import hashlib
 import os
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from crawler.download import Digest, Downloader, DownloadOptions, FileResult, Wanted, verify_command
+from crawler.download.disk.receipt import Receipt, encode, load
+from crawler.download.proof.checksum import CHECKSUM
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import digest
 from crawler.testing.faultserver import FaultServer
@@ -48,10 +54,23 @@ def damaged(path: Path) -> None:
     os.truncate(path, SIZE - 7)
 
 
-def test_only_what_is_damaged_is_fetched_again(tmp_path: Path) -> None:
+def written_elsewhere(root: Path, file: ServedFile) -> None:
+    """Make the receipt one of an installation where pieces have another checksum."""
+    (path,) = root.glob(".crawlmill/receipts/*")
+    receipt = load(path)
+    assert isinstance(receipt, Receipt)
+    data = file.body.read(0, SIZE)
+    pieces = tuple((first, end, zlib.crc32(data[first:end])) for first, end, _ in receipt.pieces)
+    path.write_bytes(encode(replace(receipt, checksum="crc32", pieces=pieces)))
+
+
+@pytest.mark.parametrize("checksum", ["crc32c", "crc32"])
+def test_only_what_is_damaged_is_fetched_again(tmp_path: Path, checksum: str) -> None:
     file = version("A", SIZE)
     with FaultServer() as server:
         assert downloaded(tmp_path, server, file).status == "verified"
+        if checksum != CHECKSUM:
+            written_elsewhere(tmp_path, file)
         assert verified(tmp_path)[0] == 0
         damaged(tmp_path / "set")
         before = len(server.exchanges)

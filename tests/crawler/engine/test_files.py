@@ -14,7 +14,7 @@ from crawler.config import Config
 from crawler.demo.server import DemoServer
 from crawler.demo.site import Demo
 from crawler.download.fault import Fault
-from crawler.download.proof.digests import MissingExtra
+from crawler.download.proof.digests import DigestError, MissingExtra
 from crawler.download.proof.discover import Trust
 from crawler.engine import open_files
 from crawler.engine.assemble import check
@@ -373,8 +373,10 @@ def test_a_digest_that_needs_a_package_which_is_not_there_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def missing(name: str) -> None:
-        if name in ("blake3", "crc32c"):
+        if name == "blake3":
             raise MissingExtra(name, name)
+        if name == "crc32c":
+            raise DigestError("crc32c needs what is not there")
 
     monkeypatch.setattr("crawler.download.proof.digests.new_hash", missing)
     config = Config(
@@ -386,5 +388,5 @@ def test_a_digest_that_needs_a_package_which_is_not_there_is_refused_at_once(
         check(config)
     assert [str(problem) for problem in caught.value.problems] == [
         "downloads.digests[1]: blake3 needs an extra: pip install 'crawlmill[blake3]'",
-        "download[0].digests: crc32c needs an extra: pip install 'crawlmill[crc32c]'",
+        "download[0].digests: crc32c needs what is not there",
     ]
