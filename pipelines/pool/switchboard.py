@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum
@@ -38,6 +39,7 @@ class Switchboard:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._frames: selectors.DefaultSelector | None = selectors.DefaultSelector()
+        self._looking = threading.Lock()  # or it might be closed meanwhile, and its number belong to another file
         self.frames_fd = self._frames.fileno()
         """Readable while a worker has sent something."""
         self._heard, self._bell = os.pipe()
@@ -67,8 +69,8 @@ class Switchboard:
 
     def calling(self) -> list[Worker]:
         """Return the workers that have sent something. May be called from any thread."""
-        frames = self._frames
-        return [] if frames is None else [key.data for key, _ in frames.select(0)]
+        with self._looking:
+            return [] if self._frames is None else [key.data for key, _ in self._frames.select(0)]
 
     def watch_frames(self, wanted: bool) -> None:
         """Have `wait` tell of what workers send, or no longer. With the supervisor's lock held, from any thread."""
@@ -121,7 +123,10 @@ class Switchboard:
     def close(self) -> None:
         """Return the descriptors."""
         self._selector.close()
-        self._frames = None  # closed when nobody looks at it any more
+        with self._looking:
+            frames, self._frames = self._frames, None
+        if frames is not None:
+            frames.close()
         os.close(self._heard)
         os.close(self._bell)
         self._bell = -1

@@ -25,15 +25,20 @@ HAS_TRAYS = hasattr(os, "memfd_create")
 
 
 def new() -> int:
-    """Return the descriptor of the memory of a new tray, the caller's to close; -1 where there are none."""
+    """Return the descriptor of the memory of a new tray, the caller's to close; -1 where there can be none.
+
+    A limit on the size of files (RLIMIT_FSIZE) counts for this one too. Without a tray the socket carries all.
+    """
     if not HAS_TRAYS:
         return -1
-    fd = os.memfd_create("pool-tray", os.MFD_CLOEXEC)
+    fd = -1
     try:
+        fd = os.memfd_create("pool-tray", os.MFD_CLOEXEC)
         os.ftruncate(fd, PLACES * PLACE_BYTES)
-    except BaseException:
-        os.close(fd)
-        raise
+    except OSError:
+        if fd >= 0:
+            os.close(fd)
+        return -1
     return fd
 
 
