@@ -46,7 +46,8 @@ def test_good_stages_pass_and_are_timed(stage: object) -> None:
 def test_each_rule_catches_who_breaks_it(
     stage: str, rule: str, case: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SECONDS", 1.0)
+    if stage == "hangs":
+        monkeypatch.setattr(module, "SECONDS", 1.0)
     with pytest.raises(AssertionError) as caught:
         check_stage(f"bad_stages:{stage}")
     told = dict(line.strip().split(": ", 1) for line in str(caught.value).splitlines()[:3])
