@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import random
 from collections.abc import Iterator
@@ -17,15 +16,14 @@ from crawler import Crawl
 from crawler.errors import ExitCode, StateError
 from tests.support.crash_jobs import Site
 from tests.support.engine_runs import Belongings, Inline, config_for, identity, lines
+from tests.support.leftovers import young_heap
 
 
 @pytest.fixture(scope="module", autouse=True)
-def young_heap() -> Iterator[None]:
-    """Each look at what is left collects garbage; hundreds of looks need not go through what all tests before left."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+def few_objects() -> Iterator[None]:
+    """For hundreds of looks at what is left."""
+    with young_heap():
+        yield
 
 
 @pytest.fixture(scope="module")
