@@ -51,9 +51,10 @@ coverage: $(TESTABLE)
 	$(BIN)/python -m coverage json --quiet -o - | $(BIN)/python tests/support/branches.py 95
 
 # A thousand kills of a crawl at random instants, where CI runs thirty; 200 of downloads; all fault cases with two
-# connections as well. Takes more than an hour.
+# connections as well; a million items through the pool, where CI sends a tenth of that. Takes more than an hour.
 torture: $(TESTABLE)
 	CRAWLMILL_SEGMENTS=1,2,8 $(BIN)/python -m pytest tests/download/test_matrix.py
+	CRAWLMILL_ITEMS=1000000 $(BIN)/python -m pytest tests/pipelines/test_stream.py tests/pipelines/backends -k "budget or number_of_bytes"
 	CRAWLMILL_KILLS=1000 CRAWLMILL_DEATHS=500 $(BIN)/python -m pytest tests/crash -k "kill or deaths"
 
 bench: $(TESTABLE)

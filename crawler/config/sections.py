@@ -168,7 +168,7 @@ class Fetch(Section, frozen=True, kw_only=True):
         meaning("HTTP proxy for all requests; a password in it comes from ${VARIABLE}, or the whole from a file."),
     ] = None
     verify_tls: Annotated[Switch, meaning("Verify certificates.")] = True
-    uvloop: Annotated[Switch, meaning("Use uvloop where it is installed.")] = True
+    uvloop: Annotated[Switch, meaning("Use uvloop where it is installed, also for downloads.")] = True
 
     def findings(self) -> Iterator[Finding]:
         """Yield headers that would carry credentials to every origin."""

@@ -19,6 +19,7 @@ from typing import Self
 
 from crawler.download.hand import STOP_SECONDS, Hand, Running
 from crawler.download.start import loop_factory, work
+from crawler.download.values import DownloadOptions
 from crawler.download.worker.terms import Terms
 from crawler.download.worker.wire import Hello, Rate
 from crawler.errors import WorkersError
@@ -39,12 +40,16 @@ MAX_ADDRESS = 100
 class Crew:
     """All workers of a downloader. Owns them, the socket and its folder while the `async with` block runs."""
 
-    def __init__(self, pool: WorkerPool, size: int, fetch: FetchOptions, rate_limit: float | None = None) -> None:
-        """`size`: how many of the pool's workers to take, each as a whole and for as long as the block runs."""
+    def __init__(self, pool: WorkerPool, size: int, fetch: FetchOptions, options: DownloadOptions) -> None:
+        """`size`: how many of the pool's workers to take, each as a whole and for as long as the block runs.
+
+        `fetch`: a worker's part of `options.fetch`.
+        """
         self._pool = pool
         self._size = size
         self._fetch = fetch
-        self._rate_limit = rate_limit
+        self._rate_limit = options.rate_limit
+        self._loop_factory = loop_factory() if options.uvloop else None
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
         self._hands: list[Hand] = []
@@ -159,7 +164,7 @@ class Crew:
         while True:
             trouble: Exception
             try:
-                await run_async_in_worker(work, terms, pool=self._pool, loop_factory=loop_factory())
+                await run_async_in_worker(work, terms, pool=self._pool, loop_factory=self._loop_factory)
                 trouble = WorkersError("a worker hung up")
             except (WorkerCrashed, OSError, TimeoutError) as exc:
                 trouble = exc

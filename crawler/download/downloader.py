@@ -68,7 +68,7 @@ class Downloader:
             pool.start()
             preparing = asyncio.ensure_future(run_blocking(_prepared, self._root))
             crew = await stack.enter_async_context(
-                Crew(pool, pool.workers, self._fetch_options(pool.workers), self._options.rate_limit)
+                Crew(pool, pool.workers, self._fetch_options(pool.workers), self._options)
             )
             if await preparing:
                 stack.push_async_callback(run_blocking, tidy, self._root)

@@ -123,6 +123,8 @@ class DownloadOptions:
     """How much, or how long, until what was written is synced and entered in the journal."""
     rate_limit: float | None = None
     """Bytes per second for all files together."""
+    uvloop: bool = True
+    """Whether the workers' event loops are uvloop's, where it is installed; the caller's own loop is the caller's."""
     fetch: FetchOptions = field(default_factory=FetchOptions)
 
     def __post_init__(self) -> None:

@@ -33,6 +33,7 @@ def download_options(config: Config) -> DownloadOptions:
         algorithms=table.digests,
         is_durable=config.output.durability == "full",
         rate_limit=table.limit_rate or None,
+        uvloop=config.fetch.uvloop,
         fetch=fetch_options(config),
     )
 

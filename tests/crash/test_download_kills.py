@@ -1,5 +1,6 @@
 """Kill `crawl download` at random instants: the same command ends with every file right, and fetches nothing twice.
 
+Of four kills, one is aimed at each phase of a download and one comes at a random instant: chance may leave a phase out.
 `CRAWLMILL_KILLS` says how many kills (12; `make torture` 200), `CRAWLMILL_SEED` repeats the instants of a run. What a
 journal proved at the instant of a kill must not cross the wire again, but for the few bytes that are compared.
 """
@@ -12,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,10 @@ SEED = int(os.environ.get("CRAWLMILL_SEED", time.time_ns() % 1_000_000))
 MIB = 1 << 20
 SIZES = (0, 1, 300_000, MIB, 3 * MIB + 17, 9 * MIB, 14 * MIB + 1, 40 * MIB)
 RATE = 6.0 * MIB  # bytes a second and connection: a run takes about two seconds
+PHASES = START_UP, PIECES, NAMED = "start-up", "pieces are on disk", "a file has its name"
+AIMS = (*PHASES, None)
+"""Where kills hit, in turn: before anything is asked for, as soon as something more has been entered in a journal, as
+soon as one more file is there, and anywhere."""
 HEDGES = 256 << 10
 """At the end of a file a rest below this may be fetched twice, to win a race."""
 
@@ -65,7 +72,10 @@ def proved(root: Path) -> dict[str, Spans]:
     """Return what is on disk for good: by the path of each file, what its journal proves, or all of it."""
     known: dict[str, Spans] = {}
     for path in (root / ".crawlmill").rglob("*.journal"):
-        journal = read(path.read_bytes())
+        try:
+            journal = read(path.read_bytes())
+        except FileNotFoundError:  # its file has got its name since
+            continue
         if journal.header is not None:
             known["/" + journal.header.path] = Spans((piece.first, piece.end) for piece in journal.pieces)
     for number, size in enumerate(SIZES):
@@ -84,30 +94,55 @@ def test_kills_cost_time_and_nothing_else(tmp_path: Path) -> None:
     print(f"CRAWLMILL_SEED={SEED} CRAWLMILL_KILLS={KILLS}")
     chance = random.Random(SEED)
     kills = rounds = kept = 0
+    phases: Counter[str] = Counter()
     with FaultServer() as server:
         while kills < KILLS:
             folder = tmp_path / f"round{rounds}"
             folder.mkdir()
             manifest(server, folder)
-            more, known = one_round(server, folder, chance)
+            more, known = one_round(server, folder, chance, phases)
             kills, kept, rounds = kills + more, kept + known, rounds + 1
     print(f"{kills} kills in {rounds} downloads of {len(SIZES)} files; {kept / MIB:.0f} MiB were there after kills")
+    print(dict(phases))
+    assert phases.keys() >= set(PHASES), "every phase was killed"
     assert kept > 10 * MIB * rounds, "else nothing was proven"
 
 
-def one_round(server: FaultServer, folder: Path, chance: random.Random) -> tuple[int, int]:
+def done_in(server: FaultServer, root: Path, before: dict[str, Spans]) -> set[str]:
+    """Return which of the phases a run has come to that found `before`."""
+    if not server.exchanges:
+        return {START_UP}
+    more = {path for path, spans in proved(root).items() if spans != before.get(path)}
+    names = {path for path in more if (root / path[1:]).exists()}
+    return {phase for phase, paths in ((NAMED, names), (PIECES, more - names)) if paths}
+
+
+def killed(process: subprocess.Popen[str], seconds: float, is_time: Callable[[], bool]) -> bool:
+    """Kill the command after some seconds, or when it is time; False when it has ended before."""
+    until = time.monotonic() + seconds
+    while process.poll() is None:
+        if time.monotonic() >= until or is_time():
+            os.killpg(process.pid, signal.SIGKILL)
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def one_round(server: FaultServer, folder: Path, chance: random.Random, phases: Counter[str]) -> tuple[int, int]:
     """Download all files, killed again and again; return how often, and how many bytes were there after each."""
     kills = kept = 0
+    root = folder / "out"
     known: dict[str, Spans] = {}
     while True:
         server.forget()
         process = start(server, folder)
-        try:
-            output, _ = process.communicate(timeout=chance.uniform(0.1, 1.2) if kills < 12 else 60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            kills += 1
+        if kills < 12:
+            aim = AIMS[kills % len(AIMS)]
+            seconds = {START_UP: 0.05, None: chance.uniform(0.1, 1.2)}.get(aim, 60.0)
+            kills += killed(process, seconds, lambda: aim in done_in(server, root, known) - {START_UP})  # noqa: B023  # called here and now
+        output, _ = process.communicate(timeout=60)
+        if process.returncode != 0:
+            phases.update(done_in(server, root, known))
         wasted: dict[str, int] = {}
         requests: dict[str, int] = {}
         for exchange in list(server.exchanges):
@@ -119,9 +154,9 @@ def one_round(server: FaultServer, folder: Path, chance: random.Random) -> tuple
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, output
-        known = proved(folder / "out")
+        known = proved(root)
         kept += sum(spans.total for spans in known.values())
-    check(folder / "out")
+    check(root)
     return kills, kept
 
 

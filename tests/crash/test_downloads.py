@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.crash_jobs import COMPLETE, Job, Site, Tables, check_state, faults, kill_group, wait_until
+from tests.support.phases import PROMISED, told
 from tests.support.torture import Reference, Torture
 
 KILLS = int(os.environ.get("CRAWLMILL_KILLS", "30"))
@@ -86,8 +87,9 @@ def test_kills_change_nothing_about_files(file_site: Site, tmp_path: Path) -> No
         rounds.append(torture.kills)
         assert_files(file_site, job)
 
-    torture.run(KILLS, complete)
-    print(f"run {reference.run_seconds:.2f} s, {dict(torture.phases)}, {len(rounds)} crawls")
+    torture.run(KILLS, complete, aims=PROMISED)
+    print(f"run {reference.run_seconds:.2f} s, {told(torture.phases)}, {len(rounds)} crawls")
+    assert torture.phases.keys() >= set(PROMISED), "every phase was killed"
     assert faults(file_site, file_site.requests(known), per_host=2 * PER_HOST) == []
 
 

@@ -1,5 +1,6 @@
 """Kill a crawl at any instant, as often as you like: the same command ends with the records of an undisturbed run.
 
+Some of the kills are aimed, so that every phase of a crawl is hit, whatever the instants.
 `CRAWLMILL_KILLS` says how many kills (30; `make torture` takes 1,000), `CRAWLMILL_SEED` repeats the instants of a run.
 """
 
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.support.crash_jobs import Job, Site, faults, repeated
+from tests.support.phases import PROMISED, told
 from tests.support.torture import Reference, Torture
 
 KILLS = int(os.environ.get("CRAWLMILL_KILLS", "30"))
@@ -21,8 +23,9 @@ def test_kills_change_nothing(site: Site, reference: Reference, tmp_path: Path) 
     known = len(site.requests())
     torture = Torture(Job(tmp_path / "job", site), reference, SEED)
     rounds: list[int] = []
-    torture.run(KILLS, lambda job: rounds.append(len(site.requests())))
+    torture.run(KILLS, lambda job: rounds.append(len(site.requests())), aims=PROMISED)
     requests = site.requests(known)
-    print(f"start {reference.start_seconds:.2f} s, run {reference.run_seconds:.2f} s, {dict(torture.phases)}")
+    print(f"start {reference.start_seconds:.2f} s, run {reference.run_seconds:.2f} s, {told(torture.phases)}")
     print(f"{len(rounds)} crawls, {repeated(requests, len(rounds)) / KILLS:.1f} repeated fetches a kill")
+    assert torture.phases.keys() >= set(PROMISED), "every phase was killed"
     assert faults(site, requests, per_host=16) == []

@@ -31,6 +31,7 @@ from tests.support.crash_jobs import (
     shortest,
     wait_until,
 )
+from tests.support.phases import told
 from tests.support.torture import Reference, Torture
 
 SEED = int(os.environ.get("CRAWLMILL_SEED", time.time_ns() % 1_000_000))
@@ -49,14 +50,14 @@ def test_no_setting_of_the_output_weakens_it(
 ) -> None:
     torture = Torture(Job(tmp_path / "job", small_site, {"output": output}), small_reference, SEED)
     torture.run(KILLS, _check_bodies if "bodies" in output else lambda job: None)
-    print(dict(torture.phases))
+    print(told(torture.phases))
 
 
 def test_fewer_commits_do_not_weaken_it(site: Site, reference: Reference, tmp_path: Path) -> None:
     """One a second, so it takes the larger site to have some before the end."""
     torture = Torture(Job(tmp_path / "job", site, {"output": {"durability": "fast"}}), reference, SEED)
     torture.run(KILLS)
-    print(dict(torture.phases))
+    print(told(torture.phases))
 
 
 def _check_bodies(job: Job) -> None:

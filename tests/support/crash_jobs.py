@@ -80,6 +80,7 @@ class Job:
 
     def __init__(self, folder: Path, site: Site, tables: Tables | None = None) -> None:
         folder.mkdir(parents=True)
+        self.site = site
         self.config = folder / "config.toml"
         merged: dict[str, dict[str, Any]] = {
             "job": {"seeds": [site.url], "out": str(folder / "out")},

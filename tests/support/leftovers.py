@@ -109,6 +109,20 @@ def nothing_left(seconds: float = SECONDS) -> Iterator[None]:
     assert not left, left
 
 
+@contextmanager
+def young_heap() -> Iterator[None]:
+    """Let looks at what is left pass over what is in memory already: all that the tests before left in this process.
+
+    Each look collects garbage, which takes a second after some thousand tests, and some files look hundreds of times.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def other_tasks() -> set[str]:
     """Return the names of the running loop's tasks beside this one."""
     return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}

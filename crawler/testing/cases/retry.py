@@ -141,8 +141,8 @@ def d74(setting: Setting) -> Responder:
     return faulty(setting, _half_slow, content)
 
 
-def _half_slow(request: Request, reply: Reply) -> Reply:
-    return replace(reply, rate=128.0 * 1024) if request.connection % 2 == 0 else reply
+def _half_slow(request: Request, reply: Reply, rate: float = 128.0 * 1024) -> Reply:
+    return replace(reply, rate=rate) if request.connection % 2 == 0 else reply
 
 
 @case("D74", "the thief fails", "thief", size=4 * MIB, faults=LINK)
@@ -175,7 +175,7 @@ def d75(setting: Setting) -> Responder:
         asked = max(asked, reply.end or setting.size)
         if is_repeat and reply.length > 5000:
             return replace(reply, source=flipped(setting.file.body, reply.first + 5000))
-        return _half_slow(request, reply)
+        return _half_slow(request, reply, 1024.0 * 1024)  # the whole may be asked for again, slowly
 
     return faulty(setting, change, content)
 

@@ -43,8 +43,7 @@ class Download(RuleBasedStateMachine):
         for start, length in found:
             first = int(start * size)
             self.disk.add(first, min(size, first + int(length * size / 3)))
-        self.size, self.lead, self.now = size, lead, 0.0
-        self.most_steps = 2000 + 2 * size // piece  # with one connection, one piece a step
+        self.size, self.piece, self.lead, self.now = size, piece, lead, 0.0
         self.found = self.disk.copy()
         self.plan = Plan(size, self.disk, segments, piece, lead)
         self.workers: dict[int, Worker] = {}
@@ -260,7 +259,7 @@ class Download(RuleBasedStateMachine):
         steps = 0
         while not self.plan.is_complete:
             steps += 1
-            assert steps < self.most_steps, "it never ends"
+            assert steps < 500 + 2 * self.size // self.piece, "it never ends"
             self.now += 0.05
             self.hashed = self.plan.frontier
             self.plan.hashed(self.hashed)

@@ -292,6 +292,7 @@ PLACES: dict[str, Where] = {
     "fetch.dns_cache": lambda a: (a.fetch.dns_cache,),
     "fetch.allow_addresses": lambda a: (a.fetch.allow_addresses,),
     "fetch.verify_tls": lambda a: (a.fetch.verify_tls,),
+    "fetch.uvloop": lambda a: (a.downloads.uvloop,),  # and at the command's own loop, as test_cli.py proves
     "origin.url": lambda a: (a.origin.origin,),
     "politeness.per_host": lambda a: (a.politeness.per_host, a.downloads.per_host),
     "politeness.delay": lambda a: (a.politeness.delay,),
@@ -367,7 +368,6 @@ PROVEN: dict[str, str] = {
     "job.max_time": "engine/test_limits.py::test_a_time_limit_ends_the_run_in_time",
     "job.max_bytes": "engine/test_limits.py::test_a_byte_limit_ends_the_run",
     "job.max_failed_ratio": "engine/test_seen_by_servers.py::test_too_many_failures_are_no_success",
-    "fetch.uvloop": "test_cli.py::test_the_event_loop_is_the_one_that_is_configured",
     "politeness.robots_max_age": "engine/test_robots.py::test_a_robots_txt_is_asked_for_anew_when_it_is_old",
     "politeness.crawl_delay_max": "engine/test_robots.py::test_a_crawl_delay_is_kept_up_to_its_limit",
     "report.interval": "test_cli.py::test_progress_goes_to_stderr_and_the_result_to_stdout",

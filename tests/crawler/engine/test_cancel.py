@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from crawler import Crawl
 from crawler.errors import ExitCode, StateError
 from tests.support.crash_jobs import Site
 from tests.support.engine_runs import Belongings, Inline, config_for, identity, lines
+from tests.support.leftovers import young_heap
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """For hundreds of looks at what is left."""
+    with young_heap():
+        yield
 
 
 @pytest.fixture(scope="module")

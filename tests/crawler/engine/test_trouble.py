@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from crawler.config import Config
@@ -106,20 +107,23 @@ async def silence(_: web.Request) -> web.StreamResponse:
     raise AssertionError("nobody waits so long")
 
 
-async def test_a_dead_host_holds_up_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("slots", "count"), [(8, 1), (64, 1), (64, 20)])
+async def test_a_dead_host_holds_up_nobody(slots: int, count: int, tmp_path: Path) -> None:
     """Its limit is as large as the crawl's, so nothing but the share of the others keeps it from taking all slots."""
     ended = asyncio.Event()
-    async with Host("127.0.0.1", silence).open() as dead, Host("127.0.0.2", chain(25, ended=ended)).open() as well:
-        seeds = [f"{dead.url}/{number}" for number in range(20)] + [f"{well.url}/0"]
-        fetch = {"concurrency": 8, "read_timeout": 8.0}
-        config = config_of(tmp_path / "out", seeds, {"fetch": fetch, "politeness": {"per_host": 8}})
+    async with contextlib.AsyncExitStack() as stack:
+        well = await stack.enter_async_context(Host("127.0.0.2", chain(25, ended=ended)).open())
+        dead = [await stack.enter_async_context(Host(f"127.0.1.{n}", silence).open()) for n in range(1, count + 1)]
+        seeds = [f"{host.url}/{number}" for number in range(100) for host in dead] + [f"{well.url}/0"]
+        fetch = {"concurrency": slots, "read_timeout": 8.0}
+        config = config_of(tmp_path / "out", seeds, {"fetch": fetch, "politeness": {"per_host": slots}})
         began = time.monotonic()
         task = asyncio.create_task(crawl(config))
         await asyncio.wait({task, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    assert len(dead.seen) >= 2
+    assert all(len(host.seen) >= 2 for host in dead)
     assert len(well.seen) == 25
     assert max(well.gaps()) < 2.5
     assert well.seen[-1][0] - began < 4.0

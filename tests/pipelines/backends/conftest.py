@@ -8,7 +8,7 @@ from multiprocessing import forkserver, resource_tracker
 import pytest
 from loky.backend import resource_tracker as loky_tracker
 
-from tests.support.leftovers import nothing_left
+from tests.support.leftovers import nothing_left, young_heap
 
 KEEPS_A_PIPE = "test_a_lack_is_real[loky-isolation]"
 """A loky executor that broke keeps one pipe, until the next one breaks."""
@@ -20,6 +20,13 @@ def _helpers() -> None:
     resource_tracker.ensure_running()
     forkserver.ensure_running()
     loky_tracker.ensure_running()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """For two looks a test at what is left."""
+    with young_heap():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,18 @@ import pytest
 import uvloop
 
 from pipelines.pool.pool import WorkerPool
-from tests.support.leftovers import nothing_left
+from tests.support.leftovers import nothing_left, young_heap
 
 sys.path.insert(0, str(Path(__file__).parent))  # pool_tasks, for this process and for its workers
 
 uvloop.new_event_loop().close()  # its first loop opens two descriptors that stay
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """For two looks a test at what is left."""
+    with young_heap():
+        yield
 
 
 @pytest.fixture(autouse=True)

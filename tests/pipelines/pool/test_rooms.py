@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pool_tasks as tasks
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import TaskTimeout, WorkerCrashed
@@ -149,8 +149,10 @@ def received(post: Post) -> tuple[int, int, int, bytes]:
 
 @given(
     frames=st.lists(st.tuples(st.sampled_from([0, 1, 39, 1000, 70_000, 262_104, 262_105, 300_000]), st.integers(0, 1))),
-    cuts=st.lists(st.integers(1, 300_000), min_size=1),
+    cuts=st.lists(st.integers(1, 300_000)).map(lambda cuts: [*cuts, 300_000]),  # else MiBs are read byte by byte
 )
+@example(frames=[(0, 0), (1, 1), (39, 0), (1000, 1), (1000, 0)], cuts=[1])
+@example(frames=[(262_104, 0), (262_105, 1), (300_000, 0)], cuts=[37])
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[int, int]], cuts: list[int]) -> None:
     """Several in one read, or one in many; those with buffers own their memory, the others share it."""
