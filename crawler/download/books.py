@@ -73,7 +73,7 @@ class Books:
     def met(self, source: Source, head: Head, identity: Identity, size: int | None) -> None:
         """Pin the file by its first answer."""
         self.pinner, self.identity, self.size = source, identity, size
-        source.pinned = identity
+        source.met(identity)
         self.announced(source, head)
 
     @property

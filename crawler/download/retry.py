@@ -75,15 +75,33 @@ class Source:
         """Whether it does not serve parts."""
         self.has_short_parts = False
         """Whether a part of it did not even bring the overlap with what is there."""
+        self.is_matched = False
+        """Whether If-Match is sent: once it has answered in this run, unless it answers 412 without a reason."""
+        self._denied: str | None = None
 
     def moved(self) -> None:
         """Note that bytes came."""
         self.has_given = True
         self.failures = self.renewals = self.hops = 0
 
+    def met(self, identity: Identity) -> None:
+        """Pin what this place says the file is.
+
+        If-Match is sent from now on, but not where it was answered with 412 to a tag that is still the file's: such a
+        server compares tags wrongly, and would have the file begun again for ever.
+        """
+        self.pinned = identity
+        self.is_matched = identity.etag is not None and identity.etag != self._denied
+
+    def denied(self) -> None:
+        """Note a 412: the tag that was sent is not the file's, says this place."""
+        if self.is_matched and self.pinned is not None:
+            self._denied = self.pinned.etag
+        self.is_matched = False
+
     def begin_again(self) -> None:
         """Forget where this led and what was found there; not what went wrong."""
-        self.pinned = None
+        self.pinned, self.is_matched = None, False
         self.at, self.hops = self.url, 0
 
     def redirected(self, asked: str, target: str) -> None:

@@ -153,7 +153,7 @@ class Segments:
         books = self._books
         fetch = Fetch(
             books.crew.new_order(), books.file, books.part, url, now.first, now.end,
-            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
+            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held, is_matched=source.is_matched,
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
@@ -279,7 +279,7 @@ class Segments:
         """Pin what a place says of the file, the first time it says something."""
         self._books.announced(source, head)
         if source.pinned is None:
-            source.pinned = Identity(*head.identity)
+            source.met(Identity(*head.identity))
 
     def _landed(self, number: int, report: Landed) -> None:
         """Enter a run into the books, unless its edges do not fit what is there."""
@@ -372,6 +372,8 @@ class Segments:
 
     def _changed_at(self, source: Source, ended: Ended) -> None:
         """Take it as news of the file where the file was pinned; elsewhere, as a place with another version."""
+        if ended.status == 412:
+            source.denied()
         if source is self._books.pinner:
             raise FileChanged(ended.detail)
         source.dead, source.detail = Fault.CHANGED, ended.detail

@@ -155,15 +155,9 @@ class Attempt:
     async def _exchange(self) -> None:
         order = self.order
         begins = order.first - order.lead
-        last = "" if order.end == END_UNKNOWN else str(order.end - 1)
-        is_whole = begins == 0 and order.end == END_UNKNOWN
-        headers = {} if is_whole else {"Range": f"bytes={begins}-{last}"}
         pinned = Identity(*order.pinned) if order.pinned is not None else None
-        condition = pinned.if_range() if pinned is not None else None
-        if condition is not None:
-            headers["If-Range"] = condition
         end = None if order.end == END_UNKNOWN else order.end
-        async with self._streamer.opened(CanonicalUrl(order.url), headers) as answer:
+        async with self._streamer.opened(CanonicalUrl(order.url), _headers(order, pinned)) as answer:
             self._status = answer.status
             if answer.status in REDIRECTS:
                 await self._redirected(answer)
@@ -372,6 +366,27 @@ class Attempt:
             _write(fd, data, 0)
         finally:
             os.close(fd)
+
+
+def _headers(order: Fetch, pinned: Identity | None) -> dict[str, str]:
+    """Return what to ask for, and under which conditions.
+
+    A server that knows If-Match answers 412 where the file is another one, without a body, and before it looks at
+    If-Range (RFC 9110 13.2.2); one that does not know it goes by If-Range, or by neither.
+    """
+    begins = order.first - order.lead
+    if begins == 0 and order.end == END_UNKNOWN:
+        headers = {}
+    else:
+        headers = {"Range": f"bytes={begins}-{'' if order.end == END_UNKNOWN else order.end - 1}"}
+    if pinned is None:
+        return headers
+    if order.is_matched and pinned.etag is not None:
+        headers["If-Match"] = pinned.etag
+    condition = pinned.if_range()
+    if condition is not None:
+        headers["If-Range"] = condition
+    return headers
 
 
 def _write(fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -41,6 +41,8 @@ class Fetch(NamedTuple):
     """What to compute of such a small file."""
     is_held: bool = False
     """Keep the bytes in memory and write them when told `Write`: another order works on the same ones."""
+    is_matched: bool = False
+    """Send If-Match with the strong tag of `pinned`, beside If-Range."""
 
 
 class Go(NamedTuple):
