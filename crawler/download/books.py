@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crawler.download.answers.identity import Identity
 from crawler.download.crew import Crew
@@ -17,9 +18,12 @@ from crawler.download.proof.discover import Claim, Trust, claims_of
 from crawler.download.retry import GivenUp, Source, Sources
 from crawler.download.tail import Tail
 from crawler.download.values import DownloadOptions, Gate
-from crawler.download.worker.wire import Ended, Head
+from crawler.download.worker.wire import Aside, Ended, Head
 from pipelines.cpu import run_blocking
 from pipelines.url import CanonicalUrl, host_of, origin_of
+
+if TYPE_CHECKING:
+    from crawler.download.offers import Offers
 
 
 class Books:
@@ -31,6 +35,11 @@ class Books:
         self.refusals = refusals
         self.sources = sources
         self.options = options
+        self.offers: Offers | None = None
+        if options.link_mirrors:
+            from crawler.download.offers import Offers  # nobody else pays for what it imports
+
+            self.offers = Offers(sources)
         self.file = crew.new_file()
         """The file's number in all workers."""
         self.part = ""
@@ -58,17 +67,35 @@ class Books:
         self.on_hashed: Callable[[int], None] = lambda upto: None
         self.on_moved: Callable[[], None] = lambda: None
 
+    async def place(self) -> Source:
+        """Return the place to ask next, once it may be asked. Raises GivenUp: none is left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            source, now = self.sources.best(loop.time()), loop.time()
+            if source.not_before <= now:
+                return source
+            await asyncio.sleep(source.not_before - now)
+
     def claim(self, claims: list[Claim]) -> None:
         """Note digests that somebody announced, each once."""
         for claim in claims:
             self.claims.setdefault((claim.source, claim.digest.algorithm, claim.digest.value), claim)
 
     def announced(self, source: Source, head: Head) -> None:
-        """Note the digests in the head of an answer."""
+        """Note the digests in the head of an answer; of the place that the file was pinned by, also what it offers."""
         is_same = origin_of(CanonicalUrl(source.at)) == origin_of(CanonicalUrl(self.sources.all[0].url))
         trust = Trust.SAME_ORIGIN if is_same else Trust.OTHER_ORIGIN
         lines = [(name, value) for name, value in head.fields]
         self.claim(claims_of(lines, is_whole=not head.is_part, trust=trust))
+        if self.offers is not None and source is self.pinner:
+            self.offers.noted(lines, source.at)
+            self.offers.take(self.claims.values(), self.identity._replace(size=self.size))
+
+    def aside(self, asked: str, aside: Aside) -> None:
+        """Note the digests and the mirrors that a redirect names."""
+        if self.offers is not None:
+            self.claim(self.offers.redirected([(name, value) for name, value in aside.fields], asked))
+            self.offers.take(self.claims.values(), self.identity)
 
     def met(self, source: Source, head: Head, identity: Identity, size: int | None) -> None:
         """Pin the file by its first answer."""
@@ -86,6 +113,16 @@ class Books:
         """Other places that gave bytes."""
         return tuple(source.at for source in self.sources.all if source.has_given and source is not self.pinner)
 
+    @property
+    def is_digest_known(self) -> bool:
+        """Whether the user gave a digest."""
+        return any(claim.trust is Trust.CONFIGURED for claim in self.claims.values())
+
+    @property
+    def has_offered_bytes(self) -> bool:
+        """Whether bytes came from mirrors that only an answer named."""
+        return any(source.has_given for source in self.sources.all if source.is_offered)
+
     async def begin_again(self) -> None:
         """Forget all bytes, and what was pinned with them; counters and the claims that did not come with them stay."""
         await self.close()
@@ -96,6 +133,8 @@ class Books:
         self.pinner, self.identity, self.size = None, Identity(None), None
         self.journal = None
         self.frontier = self.hashed = self.resumed_bytes = 0
+        if self.offers is not None:
+            self.offers.begin_again()
         for source in self.sources.all:
             source.begin_again()
 

@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look for the file's checksum beside it, NAME.sha256, NAME.sha512, NAME.md5, SHA256SUMS and the like, "
         "and hold the file to it",
     )
+    add(
+        "--link-mirrors",
+        action="store_true",
+        help="also use mirrors that the server names in Link fields, where you or it told a strong digest of the file",
+    )
     add("-s", "--segments", type=_count, default=8, metavar="N", help="most connections for a file [8]")
     add("--files", type=_count, default=32, metavar="N", help="most files at once [32]")
     add("--per-host", type=_count, default=None, metavar="N", help="most connections to a host [as many as segments]")
@@ -165,6 +170,7 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
         max_bytes=int(args.max_size) if args.max_size is not None else None,
         require_digest=args.require_digest,
         look_beside=args.look_beside,
+        link_mirrors=args.link_mirrors,
         is_durable=not args.no_sync,
         rate_limit=args.limit_rate,
         fetch=FetchOptions(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -86,7 +87,7 @@ class Sidecars:
         self._crew = crew
         self._gate = gate
         self._refusals = refusals
-        self._options = options
+        self._options = replace(options, link_mirrors=False)  # nothing proves a checksum file but who sends it
         retries = min(options.retries, MAX_RETRIES)
         self._terms = Patience(retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
         self._lists: dict[str, Listed] = {}
@@ -141,7 +142,7 @@ class Sidecars:
     async def _ask(self, url: str, limit: int) -> Said:
         """Fetch one checksum file, of at most `limit` bytes. Raises WorkersError."""
         books = Books(self._crew, self._gate, self._refusals, Sources([url], self._terms), self._options)
-        opening = Opening(books, is_reporting=False)
+        opening = Opening(books, is_reporting=False, is_curious=False)
         try:
             while True:
                 opened = await opening.open("", (), is_single=True)

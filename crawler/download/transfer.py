@@ -349,17 +349,19 @@ class Transfer:
             judged = await wrong_piece(books.part, self._wanted.pieces) or judged
         match judged:
             case Mismatch(claim, got):
-                self._mismatches += 1
-                if self._mismatches > len(books.sources.all):
+                self._mismatches += not books.has_offered_bytes  # else it may be a stranger's fault: once without them
+                if self._mismatches > len(books.sources.named):
                     await self._discarded()
                     return result_of(
                         self._wanted, books, self._seconds, "mismatch", fault=Fault.DIGEST_MISMATCH,
                         detail=f"{got} instead of {claim}", size=size, digests=digests,
                     )  # fmt: skip
                 books.retries += 1
-                if books.pinner is not None:
+                if books.pinner is not None and not books.has_offered_bytes:
                     books.sources.last_to(books.pinner)
-                self._is_single |= len(books.sources.all) == 1  # whoever joins parts wrongly may send the whole right
+                self._is_single |= (
+                    len(books.sources.named) == self._mismatches == 1
+                )  # whoever joins parts wrongly may send the whole right
                 return None
             case Verified(claim):
                 return await self._finished(size, digests, stamp, claim)

@@ -17,7 +17,20 @@ from crawler.download.proof.digests import DigestError, new_hash
 from crawler.download.proof.discover import algorithms_for, claims_of
 from crawler.download.worker.landing import Landing
 from crawler.download.worker.limiter import Limiter
-from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
+from crawler.download.worker.request import headers_for
+from crawler.download.worker.wire import (
+    END_UNKNOWN,
+    Aside,
+    Ended,
+    Fetch,
+    Go,
+    Head,
+    Held,
+    Landed,
+    Progress,
+    Report,
+    Write,
+)
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
 from crawler.frontier.reasons import Reason
@@ -157,7 +170,7 @@ class Attempt:
         begins = order.first - order.lead
         pinned = Identity(*order.pinned) if order.pinned is not None else None
         end = None if order.end == END_UNKNOWN else order.end
-        async with self._streamer.opened(CanonicalUrl(order.url), _headers(order, pinned)) as answer:
+        async with self._streamer.opened(CanonicalUrl(order.url), headers_for(order, pinned)) as answer:
             self._status = answer.status
             if answer.status in REDIRECTS:
                 await self._redirected(answer)
@@ -183,6 +196,9 @@ class Attempt:
                     assert_never(verdict)
 
     async def _redirected(self, answer: Answer) -> None:
+        told = tuple((name, value) for name, value in answer.fields if name in ("link", "digest"))
+        if told:
+            self._tell(Aside(self.order.id, told))
         target = answer.redirect_target()
         await answer.discard()
         if target is None:
@@ -366,27 +382,6 @@ class Attempt:
             _write(fd, data, 0)
         finally:
             os.close(fd)
-
-
-def _headers(order: Fetch, pinned: Identity | None) -> dict[str, str]:
-    """Return what to ask for, and under which conditions.
-
-    A server that knows If-Match answers 412 where the file is another one, without a body, and before it looks at
-    If-Range (RFC 9110 13.2.2); one that does not know it goes by If-Range, or by neither.
-    """
-    begins = order.first - order.lead
-    if begins == 0 and order.end == END_UNKNOWN:
-        headers = {}
-    else:
-        headers = {"Range": f"bytes={begins}-{'' if order.end == END_UNKNOWN else order.end - 1}"}
-    if pinned is None:
-        return headers
-    if order.is_matched and pinned.etag is not None:
-        headers["If-Match"] = pinned.etag
-    condition = pinned.if_range()
-    if condition is not None:
-        headers["If-Range"] = condition
-    return headers
 
 
 def _write(fd: int, data: bytes | memoryview, offset: int) -> None:
