@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawler.download.answers.identity import Identity
 from crawler.download.crew import Crew
@@ -15,6 +15,7 @@ from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
 from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.discover import Claim, Trust, claims_of
+from crawler.download.quiet import ended as gone
 from crawler.download.retry import GivenUp, Source, Sources
 from crawler.download.tail import Tail
 from crawler.download.values import DownloadOptions, Gate
@@ -64,6 +65,9 @@ class Books:
         self.unsynced = 0
         self.synced = asyncio.Event()
         self._commit: asyncio.Future[int] | None = None
+        self.describe: Callable[[str], Coroutine[Any, Any, None]] | None = None
+        """Asks for a Metalink and tells what it says."""
+        self._describing: asyncio.Task[None] | None = None
         self.on_hashed: Callable[[int], None] = lambda upto: None
         self.on_moved: Callable[[], None] = lambda: None
 
@@ -89,13 +93,26 @@ class Books:
         self.claim(claims_of(lines, is_whole=not head.is_part, trust=trust))
         if self.offers is not None and source is self.pinner:
             self.offers.noted(lines, source.at)
-            self.offers.take(self.claims.values(), self.identity._replace(size=self.size))
+            self.take_offers()
+            metalink = self.offers.metalink(self.claims.values())
+            if metalink is not None and self.describe is not None and self._describing is None:
+                self._describing = asyncio.get_running_loop().create_task(self.describe(metalink))
 
     def aside(self, asked: str, aside: Aside) -> None:
         """Note the digests and the mirrors that a redirect names."""
         if self.offers is not None:
             self.claim(self.offers.redirected([(name, value) for name, value in aside.fields], asked))
-            self.offers.take(self.claims.values(), self.identity)
+            self.take_offers()
+
+    def take_offers(self) -> None:
+        """Add the mirrors that were offered to the places of the file, if what is known by now proves it."""
+        if self.offers is not None:
+            self.offers.take(self.claims.values(), self.identity._replace(size=self.size))
+
+    async def described(self) -> None:
+        """Wait until all that is asked about the file, beside its bytes, is answered. Raises WorkersError."""
+        if self._describing is not None:
+            await self._describing
 
     def met(self, source: Source, head: Head, identity: Identity, size: int | None) -> None:
         """Pin the file by its first answer."""
@@ -128,7 +145,7 @@ class Books:
         await self.close()
         self.file = self.crew.new_file()
         self.pieces.clear()
-        came = ("header ", "trailer ")  # with the bytes: the next answer has its own
+        came = ("header ", "trailer ", "described ")  # with the bytes: the next answer has its own
         self.claims = {key: claim for key, claim in self.claims.items() if not claim.source.startswith(came)}
         self.pinner, self.identity, self.size = None, Identity(None), None
         self.journal = None
@@ -140,6 +157,9 @@ class Books:
 
     async def close(self) -> None:
         """End the hash, let the workers close the file, wait for the sync; what lies in no journal is removed."""
+        if self._describing is not None:
+            await gone(self._describing)
+            self._describing = None
         if self.tail is not None:
             self.tail.close()
             self.tail = None

@@ -41,11 +41,18 @@ class Offers:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._offered: dict[str, Mirror] = {}
+        self._metalinks: list[str] = []
         self._is_over = False
 
     def noted(self, lines: Lines, at: str) -> None:
         """Note what an answer from `at` offers."""
-        for mirror in links_of(lines, at).mirrors:
+        links = links_of(lines, at)
+        self.found(links.mirrors, at)
+        self._metalinks += [url for url in links.metalinks if trust_of(url, at) is Trust.SAME_ORIGIN]
+
+    def found(self, mirrors: Iterable[Mirror], at: str) -> None:
+        """Note mirrors that somebody at `at` names."""
+        for mirror in mirrors:
             if mirror.url.startswith("https:") or not at.startswith("https:"):
                 self._offered.setdefault(mirror.url, mirror)
 
@@ -61,6 +68,15 @@ class Offers:
         self.noted(lines, at)
         told = [(name, value) for name, value in lines if name == "digest"]
         return claims_of(told, is_whole=False, trust=trust_of(at, self._sources.all[0].url))
+
+    def metalink(self, claims: Iterable[Claim]) -> str | None:
+        """Return the Metalink to ask for; None where nothing is missing that it could tell, or there is none.
+
+        One of the place itself that offers it: what another says proves nothing.
+        """
+        if self._is_over or not self._metalinks or (self._offered and is_proven(claims)):
+            return None
+        return self._metalinks[0]
 
     def take(self, claims: Iterable[Claim], identity: Identity) -> None:
         """Add what was offered to the places of the file, if `claims` prove it. `identity`: what the file is."""
@@ -84,4 +100,5 @@ class Offers:
         """Give all of them back; the next answer offers anew."""
         self._is_over |= any(source.has_given for source in self._sources.all if source.is_offered)
         self._offered.clear()
+        self._metalinks.clear()
         self._sources.all[:] = self._sources.named

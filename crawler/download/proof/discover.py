@@ -51,7 +51,7 @@ class Claim(NamedTuple):
 
     digest: Digest
     source: str
-    """`config`, `metalink`, `sidecar https://…`, `header repr-digest`, `trailer repr-digest`."""
+    """`config`, `described URL` (by a Metalink), `sidecar URL`, `header repr-digest`, `trailer repr-digest`."""
     trust: Trust
 
     def __str__(self) -> str:

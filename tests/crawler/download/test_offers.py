@@ -18,7 +18,7 @@ from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import Source, digest, flipped
 from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
-from crawler.testing.messages import Reply, Request, redirect
+from crawler.testing.messages import Reply, Request, redirect, text
 from pipelines.pool.pool import WorkerPool
 
 MIB = 1 << 20
@@ -125,7 +125,7 @@ async def test_a_bad_mirror_costs_no_file(bad: str, server: FaultServer, tmp_pat
     assert result.status == "verified", result
     assert asked(server)
     assert all(request.range is not None for request in asked(server, 0))
-    openings = sum(request.first == 0 for request in asked(server, 0))
+    openings = sum(request.header("if-range") is None for request in asked(server, 0))
     assert openings == (2 if bad in ("bits", "bytes") else 1)
 
 
@@ -151,6 +151,87 @@ async def test_a_preferred_mirror_has_the_tags_of_the_origin(server: FaultServer
     result = await downloader.fetch(Wanted(server.url(PATH), "x"))
     assert (result.status, asked(server, 2)) == ("verified", []), result
     assert {request.header("if-match") for request in asked(server)} == {FILE.etag}
+
+
+def metalink(server: FaultServer, name: str = "data.bin", size: int = FILE.body.size) -> Callable[[Request], Reply]:
+    document = f"""<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="{name}"><size>{size}</size>
+        <hash type="sha-256">{SHA256.hex()}</hash><url priority="1">{server.url(MIRROR, 1)}</url></file></metalink>"""
+    return lambda request: replace(text(200, document), delay=0.05)
+
+
+def described(server: FaultServer, origin: int = 0) -> tuple[str, str]:
+    return "Link", f'<{server.url("/data.bin.meta4", origin)}>; rel=describedby; type="application/metalink4+xml"'
+
+
+async def test_the_metalink_of_a_file_brings_its_digest_and_its_mirrors(
+    server: FaultServer, downloader: Downloader
+) -> None:
+    def respond(request: Request) -> Reply:
+        return replace(first_only(replace(FILE, fields=(described(server),)))(request), delay=0.2 * (request.first > 0))
+
+    server.mount(PATH, respond)
+    server.mount(MIRROR, lambda request: serve(request, FILE))
+    server.mount("/data.bin.meta4", metalink(server))
+    result = await downloader.fetch(Wanted(server.url(PATH), "x"))
+    assert (result.status, result.mirrors) == ("verified", 2), result
+    assert result.verified_by is not None
+    assert result.verified_by.source == f"described {server.url('/data.bin.meta4')}"
+
+
+@pytest.mark.parametrize("size", [1000, FILE.body.size])
+async def test_a_file_that_is_there_waits_for_what_its_metalink_says(
+    size: int, server: FaultServer, downloader: Downloader
+) -> None:
+    file = replace(version("B", size), fields=(described(server),))
+    server.mount(PATH, lambda request: serve(request, file))
+    server.mount("/data.bin.meta4", metalink(server, size=size))
+    result = await downloader.fetch(Wanted(server.url(PATH), "x"))
+    assert (result.status, result.path) == ("mismatch", None), result
+
+
+async def test_what_described_another_version_goes_with_it(server: FaultServer, downloader: Downloader) -> None:
+    old, new = (replace(version(name, FILE.body.size), fields=(described(server),)) for name in "AB")
+    documents = iter([SHA256.hex()])
+
+    def describes(_request: Request) -> Reply:
+        value = next(documents, digest(new.body))
+        return text(200, f'<metalink><file name="data.bin"><hash type="sha-256">{value}</hash></file></metalink>')
+
+    turned = False
+
+    def respond(request: Request) -> Reply:
+        nonlocal turned
+        turned = turned or request.first > 0
+        return replace(serve(request, new if turned else old), delay=0.2 * (request.first > 0))
+
+    server.mount(PATH, respond)
+    server.mount("/data.bin.meta4", describes)
+    result = await downloader.fetch(Wanted(server.url(PATH), "x"))
+    assert (result.status, result.digests) == ("verified", {"sha256": digest(new.body)}), result
+
+
+@pytest.mark.parametrize("why", ["elsewhere", "no-xml", "gone", "other-file", "other-size", "enough", "doctype"])
+async def test_a_metalink_that_cannot_be_used_is_in_nobodys_way(
+    why: str, server: FaultServer, downloader: Downloader
+) -> None:
+    fields: tuple[tuple[str, str], ...] = (described(server, origin=1 if why == "elsewhere" else 0),)
+    one = f'<hash type="sha-256">{SHA256.hex()}</hash></file>'
+    two = f'<metalink><file name="a">{one}<file name="b">{one}</metalink>'
+    answers: dict[str, Callable[[Request], Reply]] = {
+        "no-xml": lambda request: text(200, "hello"),
+        "doctype": lambda request: text(200, '<!DOCTYPE x [<!ENTITY a "b">]><metalink/>'),
+        "gone": lambda request: Reply(404),
+        "other-file": lambda request: text(200, two),
+        "other-size": metalink(server, size=5),
+    }
+    if why == "enough":
+        fields += (repr_digest(), link(server))
+    server.mount(PATH, lambda request: serve(request, replace(FILE, fields=fields)))
+    server.mount("/data.bin.meta4", answers.get(why, metalink(server)))
+    result = await downloader.fetch(Wanted(server.url(PATH), "x"))
+    assert result.status == ("verified" if why == "enough" else "unverified"), result
+    was_asked = "/data.bin.meta4" in [request.path for request in server.requests]
+    assert was_asked is (why not in ("elsewhere", "enough"))
 
 
 async def test_the_digest_is_asked_for_until_somebody_stumbles_over_it(
