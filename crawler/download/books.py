@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from crawler.download.answers.identity import Identity
 from crawler.download.crew import Crew
@@ -14,12 +15,16 @@ from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
 from crawler.download.plan.refusals import Refusals
 from crawler.download.proof.discover import Claim, Trust, claims_of
+from crawler.download.quiet import ended as gone
 from crawler.download.retry import GivenUp, Source, Sources
 from crawler.download.tail import Tail
 from crawler.download.values import DownloadOptions, Gate
-from crawler.download.worker.wire import Ended, Head
+from crawler.download.worker.wire import Aside, Ended, Head
 from pipelines.cpu import run_blocking
 from pipelines.url import CanonicalUrl, host_of, origin_of
+
+if TYPE_CHECKING:
+    from crawler.download.offers import Offers
 
 
 class Books:
@@ -31,6 +36,11 @@ class Books:
         self.refusals = refusals
         self.sources = sources
         self.options = options
+        self.offers: Offers | None = None
+        if options.link_mirrors:
+            from crawler.download.offers import Offers  # nobody else pays for what it imports
+
+            self.offers = Offers(sources)
         self.file = crew.new_file()
         """The file's number in all workers."""
         self.part = ""
@@ -55,8 +65,20 @@ class Books:
         self.unsynced = 0
         self.synced = asyncio.Event()
         self._commit: asyncio.Future[int] | None = None
+        self.describe: Callable[[str], Coroutine[Any, Any, None]] | None = None
+        """Asks for a Metalink and tells what it says."""
+        self._describing: asyncio.Task[None] | None = None
         self.on_hashed: Callable[[int], None] = lambda upto: None
         self.on_moved: Callable[[], None] = lambda: None
+
+    async def place(self) -> Source:
+        """Return the place to ask next, once it may be asked. Raises GivenUp: none is left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            source, now = self.sources.best(loop.time()), loop.time()
+            if source.not_before <= now:
+                return source
+            await asyncio.sleep(source.not_before - now)
 
     def claim(self, claims: list[Claim]) -> None:
         """Note digests that somebody announced, each once."""
@@ -64,16 +86,38 @@ class Books:
             self.claims.setdefault((claim.source, claim.digest.algorithm, claim.digest.value), claim)
 
     def announced(self, source: Source, head: Head) -> None:
-        """Note the digests in the head of an answer."""
+        """Note the digests in the head of an answer; of the place that the file was pinned by, also what it offers."""
         is_same = origin_of(CanonicalUrl(source.at)) == origin_of(CanonicalUrl(self.sources.all[0].url))
         trust = Trust.SAME_ORIGIN if is_same else Trust.OTHER_ORIGIN
         lines = [(name, value) for name, value in head.fields]
         self.claim(claims_of(lines, is_whole=not head.is_part, trust=trust))
+        if self.offers is not None and source is self.pinner:
+            self.offers.noted(lines, source.at)
+            self.take_offers()
+            metalink = self.offers.metalink(self.claims.values())
+            if metalink is not None and self.describe is not None and self._describing is None:
+                self._describing = asyncio.get_running_loop().create_task(self.describe(metalink))
+
+    def aside(self, asked: str, aside: Aside) -> None:
+        """Note the digests and the mirrors that a redirect names."""
+        if self.offers is not None:
+            self.claim(self.offers.redirected([(name, value) for name, value in aside.fields], asked))
+            self.take_offers()
+
+    def take_offers(self) -> None:
+        """Add the mirrors that were offered to the places of the file, if what is known by now proves it."""
+        if self.offers is not None:
+            self.offers.take(self.claims.values(), self.identity._replace(size=self.size))
+
+    async def described(self) -> None:
+        """Wait until all that is asked about the file, beside its bytes, is answered. Raises WorkersError."""
+        if self._describing is not None:
+            await self._describing
 
     def met(self, source: Source, head: Head, identity: Identity, size: int | None) -> None:
         """Pin the file by its first answer."""
         self.pinner, self.identity, self.size = source, identity, size
-        source.pinned = identity
+        source.met(identity)
         self.announced(source, head)
 
     @property
@@ -86,21 +130,36 @@ class Books:
         """Other places that gave bytes."""
         return tuple(source.at for source in self.sources.all if source.has_given and source is not self.pinner)
 
+    @property
+    def is_digest_known(self) -> bool:
+        """Whether the user gave a digest."""
+        return any(claim.trust is Trust.CONFIGURED for claim in self.claims.values())
+
+    @property
+    def has_offered_bytes(self) -> bool:
+        """Whether bytes came from mirrors that only an answer named."""
+        return any(source.has_given for source in self.sources.all if source.is_offered)
+
     async def begin_again(self) -> None:
         """Forget all bytes, and what was pinned with them; counters and the claims that did not come with them stay."""
         await self.close()
         self.file = self.crew.new_file()
         self.pieces.clear()
-        came = ("header ", "trailer ")  # with the bytes: the next answer has its own
+        came = ("header ", "trailer ", "described ")  # with the bytes: the next answer has its own
         self.claims = {key: claim for key, claim in self.claims.items() if not claim.source.startswith(came)}
         self.pinner, self.identity, self.size = None, Identity(None), None
         self.journal = None
         self.frontier = self.hashed = self.resumed_bytes = 0
+        if self.offers is not None:
+            self.offers.begin_again()
         for source in self.sources.all:
             source.begin_again()
 
     async def close(self) -> None:
         """End the hash, let the workers close the file, wait for the sync; what lies in no journal is removed."""
+        if self._describing is not None:
+            await gone(self._describing)
+            self._describing = None
         if self.tail is not None:
             self.tail.close()
             self.tail = None

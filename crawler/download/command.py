@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from crawler.download.proof.digests import DigestError, parse_digest
+from crawler.download.proof.digests import Digest, DigestError, canonical, parse_digest
 from crawler.download.start import loop_factory, new_pool
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Wanted
 from crawler.errors import ExitCode
@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look for the file's checksum beside it, NAME.sha256, NAME.sha512, NAME.md5, SHA256SUMS and the like, "
         "and hold the file to it",
+    )
+    add(
+        "--link-mirrors",
+        action="store_true",
+        help="also use mirrors that the server names in Link fields, where you or it told a strong digest of the file",
     )
     add("-s", "--segments", type=_count, default=8, metavar="N", help="most connections for a file [8]")
     add("--files", type=_count, default=32, metavar="N", help="most files at once [32]")
@@ -165,6 +170,7 @@ def _options(args: argparse.Namespace) -> DownloadOptions:
         max_bytes=int(args.max_size) if args.max_size is not None else None,
         require_digest=args.require_digest,
         look_beside=args.look_beside,
+        link_mirrors=args.link_mirrors,
         is_durable=not args.no_sync,
         rate_limit=args.limit_rate,
         fetch=FetchOptions(
@@ -213,8 +219,9 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:
         if not args.urls or args.input is not None:
             raise ValueError("-o: expected one URL, and its mirrors behind it")
         target = (root / args.output).absolute()
+        digests = (*digests, *(digest for url in args.urls for digest in _told_by(url)))
         return target.parent, [Wanted(args.urls[0], target.name, digests, args.size, tuple(args.urls[1:]))]
-    wanted = [Wanted(url) for url in args.urls]
+    wanted = [Wanted(url, digests=_told_by(url)) for url in args.urls]
     if args.input is not None:
         wanted += _listed(args.input, args.base)
     if not wanted:
@@ -224,6 +231,15 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:
             raise ValueError("--sha256, --digest and --size are for one file; a list has them for each of many")
         wanted = [one._replace(digests=(*digests, *one.digests), size=args.size or one.size) for one in wanted]
     return root, wanted
+
+
+def _told_by(url: str) -> tuple[Digest, ...]:
+    """Return the digests in the fragment of a URL, `#sha256=HEX`, as Python's package indexes write them (PEP 503).
+
+    Raises DigestError where one is called a digest and is none.
+    """
+    parts = (part for part in url.partition("#")[2].split("&") if canonical(part.partition("=")[0]))
+    return tuple(parse_digest(part) for part in parts)
 
 
 def _listed(name: str, base: str | None) -> list[Wanted]:

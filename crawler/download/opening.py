@@ -17,7 +17,7 @@ from crawler.download.fault import Fault
 from crawler.download.hand import Hand, Running
 from crawler.download.quiet import first_of
 from crawler.download.retry import Failure, GivenUp, Source
-from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Head, Report
+from crawler.download.worker.wire import END_UNKNOWN, Aside, Ended, Fetch, Head, Report
 
 FIRST_BYTES = 4 << 20
 """What the first request asks for: at least a few milliseconds of a fast line, nothing to regret on a slow one."""
@@ -58,10 +58,11 @@ class Opened(NamedTuple):
 class Opening:
     """Asks one place after another until one answers."""
 
-    def __init__(self, books: Books, *, is_reporting: bool) -> None:
-        """`is_reporting`: redirects are not followed but raised as RedirectSeen."""
+    def __init__(self, books: Books, *, is_reporting: bool, is_curious: bool = True) -> None:
+        """`is_reporting`: redirects are not followed but raised as RedirectSeen. `is_curious`: ask for a digest."""
         self._books = books
         self._is_reporting = is_reporting
+        self._is_curious = is_curious and not books.is_digest_known
         self._loop = asyncio.get_running_loop()
 
     async def open(self, small: str, hashes: tuple[str, ...], *, is_single: bool) -> Opened:
@@ -70,20 +71,12 @@ class Opening:
         `small`: where a worker may put a small file at once, empty to be asked. `is_single`: ask for all of it.
         """
         while True:
-            source = await self._place()
+            source = await self._books.place()
             url = source.at
             found = await self._ask(source, small, hashes, is_single=is_single)
             if isinstance(found, Opened):
                 return found
             self.failed(source, url, found)
-
-    async def _place(self) -> Source:
-        while True:
-            now = self._loop.time()
-            source = self._books.sources.best(now)
-            if source.not_before <= now:
-                return source
-            await asyncio.sleep(source.not_before - now)
 
     async def _ask(self, source: Source, small: str, hashes: tuple[str, ...], *, is_single: bool) -> Opened | Ended:
         books, url = self._books, source.at
@@ -94,9 +87,9 @@ class Opening:
             head: asyncio.Future[Head] = self._loop.create_future()
             order = Fetch(
                 books.crew.new_order(), books.file, "", url, 0, END_UNKNOWN if is_single else FIRST_BYTES, 0, None,
-                small, hashes,
+                small, hashes, wants_digest=self._is_curious,
             )  # fmt: skip
-            running = hand.begin(order, _first_head(head))
+            running = hand.begin(order, self._listener(url, head))
             running.ended.add_done_callback(lambda _: books.gate.leave(url))
             try:
                 await first_of(head, running.ended)
@@ -112,9 +105,19 @@ class Opening:
             if running is None:
                 books.gate.leave(url)
 
+    def _listener(self, url: str, head: asyncio.Future[Head]) -> Callable[[Report], None]:
+        def tell(report: Report) -> None:
+            if isinstance(report, Aside):
+                self._books.aside(url, report)
+            elif isinstance(report, Head) and not head.done():
+                head.set_result(report)
+
+        return tell
+
     def failed(self, source: Source, asked: str, ended: Ended) -> None:
         """Decide what a failed first request means. Raises GivenUp, RedirectSeen."""
         fault = Fault(ended.fault)
+        self._is_curious &= bool(ended.target)  # a server that computes it only now may be silent for too long
         if fault in (Fault.NO_SPACE, Fault.DISK, Fault.INTERNAL, Fault.INTERRUPTED):
             raise GivenUp(fault, ended.detail)
         if ended.target:
@@ -130,11 +133,3 @@ class Opening:
         failure = Failure(fault, ended.detail, ended.status, ended.retry_after)
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
         source.failed(asked, failure, self._loop.time(), self._books.sources.terms, jitter)
-
-
-def _first_head(head: asyncio.Future[Head]) -> Callable[[Report], None]:
-    def tell(report: Report) -> None:
-        if isinstance(report, Head) and not head.done():
-            head.set_result(report)
-
-    return tell

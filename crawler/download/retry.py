@@ -53,8 +53,10 @@ class Failure(NamedTuple):
 class Source:
     """One place that has the file: a URL, where it leads now, and what was experienced there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_offered: bool = False) -> None:
         self.url = url
+        self.is_offered = is_offered
+        """Whether only an answer named it, and nobody who asked for the file."""
         self.at = url
         """Where redirects have led to."""
         self.pinned: Identity | None = None
@@ -75,19 +77,38 @@ class Source:
         """Whether it does not serve parts."""
         self.has_short_parts = False
         """Whether a part of it did not even bring the overlap with what is there."""
+        self.is_matched = False
+        """Whether If-Match is sent: once it has answered in this run, unless it answers 412 without a reason."""
+        self._denied: str | None = None
 
     def moved(self) -> None:
         """Note that bytes came."""
         self.has_given = True
         self.failures = self.renewals = self.hops = 0
 
+    def met(self, identity: Identity) -> None:
+        """Pin what this place says the file is.
+
+        If-Match is sent from now on, but not where it was answered with 412 to a tag that is still the file's: such a
+        server compares tags wrongly, and would have the file begun again for ever.
+        """
+        self.pinned = identity
+        self.is_matched = identity.etag is not None and identity.etag != self._denied
+
+    def denied(self) -> None:
+        """Note a 412: the tag that was sent is not the file's, says this place."""
+        if self.is_matched and self.pinned is not None:
+            self._denied = self.pinned.etag
+        self.is_matched = False
+
     def begin_again(self) -> None:
         """Forget where this led and what was found there; not what went wrong."""
-        self.pinned = None
+        self.pinned, self.is_matched = None, False
         self.at, self.hops = self.url, 0
 
     def redirected(self, asked: str, target: str) -> None:
-        """Follow a redirect from where was `asked`. Raises GivenUp: too many, or from https to http (RFC 9110 15.4).
+        """Follow a redirect from where was `asked`; give this place up when there are too many, or one leads from
+        https to http (RFC 9110 15.4).
 
         Several requests may be under way: what comes from where nobody asks any more is no news.
         """
@@ -95,10 +116,16 @@ class Source:
             return
         self.hops += 1
         if self.hops > MAX_HOPS:
-            raise GivenUp(Fault.REDIRECT_LIMIT, f"more than {MAX_HOPS} redirects, the last to {target}")
-        if self.at.startswith("https:") and not target.startswith("https:"):
-            raise GivenUp(Fault.REDIRECT_INSECURE, f"from https to {target}")
-        self.at = target
+            self.end(Fault.REDIRECT_LIMIT, f"more than {MAX_HOPS} redirects, the last to {target}")
+        elif self.at.startswith("https:") and not target.startswith("https:"):
+            self.end(Fault.REDIRECT_INSECURE, f"from https to {target}")
+        else:
+            self.at = target
+
+    def end(self, fault: Fault, detail: str) -> None:
+        """Give this place up: it will not do better."""
+        self.dead = self.last = fault
+        self.detail = detail
 
     def failed(self, asked: str, failure: Failure, now: float, terms: Patience, jitter: float) -> None:
         """Note a request that failed where was `asked`, and decide when this place may be asked again, if at all.
@@ -147,11 +174,16 @@ class Sources:
         """Return the place to ask next, which may want to be left alone for a while. Raises GivenUp: none is left."""
         alive = [source for source in self.all if source.dead is None]
         if not alive:
-            last = self.all[0] if len(self.all) == 1 else self.all[-1]
+            last = self.named[-1]
             assert last.dead is not None
             others = "" if len(self.all) == 1 else f" (and {len(self.all) - 1} other places failed, too)"
             raise GivenUp(last.dead, last.detail + others, last.last)
         return min(alive, key=lambda source: max(0.0, source.not_before - now))
+
+    @property
+    def named(self) -> list[Source]:
+        """Those that whoever asked for the file has named; at least one."""
+        return [source for source in self.all if not source.is_offered]
 
     def revive(self) -> None:
         """Ask all of them once more, without patience."""

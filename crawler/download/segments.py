@@ -131,7 +131,7 @@ class Segments:
     async def _fetch(self, order: Order) -> None:
         """Have an order done, at the best place there is."""
         try:
-            source = await self._place()
+            source = await self._books.place()
             url = source.at
             await self._books.gate.enter(url)
         except BaseException:
@@ -153,7 +153,7 @@ class Segments:
         books = self._books
         fetch = Fetch(
             books.crew.new_order(), books.file, books.part, url, now.first, now.end,
-            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
+            min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held, is_matched=source.is_matched,
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
@@ -180,14 +180,6 @@ class Segments:
                 self._settle(order, running.ended.result())
             self.wake()
         self._judge(ended, source, running)
-
-    async def _place(self) -> Source:
-        while True:
-            now = self._loop.time()
-            source = self._books.sources.best(now)
-            if source.not_before <= now:
-                return source
-            await asyncio.sleep(source.not_before - now)
 
     def _pinned(self, source: Source) -> Identity:
         return source.pinned if source.pinned is not None else Identity(self._plan.size)
@@ -217,7 +209,7 @@ class Segments:
         held: asyncio.Future[bool] = self._loop.create_future()
         self._held[order.id] = held
         try:
-            source = await self._place()
+            source = await self._books.place()
             url = source.at
             await self._books.gate.enter(url)
         except BaseException:
@@ -279,7 +271,7 @@ class Segments:
         """Pin what a place says of the file, the first time it says something."""
         self._books.announced(source, head)
         if source.pinned is None:
-            source.pinned = Identity(*head.identity)
+            source.met(Identity(*head.identity))
 
     def _landed(self, number: int, report: Landed) -> None:
         """Enter a run into the books, unless its edges do not fit what is there."""
@@ -349,7 +341,8 @@ class Segments:
         Without the overlap a file that changes meanwhile, under the same tag, would be put together from two versions.
         """
         if running.lead and source.has_short_parts:
-            raise PartsRefused("parts that do not even bring the overlap with what is there")
+            _refuse_parts(source, Fault.SHORT_BODY, "parts that do not even bring the overlap with what is there")
+            return
         source.has_short_parts = True
         self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
 
@@ -372,14 +365,17 @@ class Segments:
 
     def _changed_at(self, source: Source, ended: Ended) -> None:
         """Take it as news of the file where the file was pinned; elsewhere, as a place with another version."""
+        if ended.status == 412:
+            source.denied()
         if source is self._books.pinner:
             raise FileChanged(ended.detail)
-        source.dead, source.detail = Fault.CHANGED, ended.detail
+        source.end(Fault.CHANGED, ended.detail)
 
     def _parts_refused_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
         """Try once more, since some servers behind one name know ranges and some do not; then do without them."""
         if source.is_single:
-            raise PartsRefused(ended.detail)
+            _refuse_parts(source, fault, ended.detail)
+            return
         source.is_single = True
         self._failed_at(source, running, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
 
@@ -392,3 +388,10 @@ class Segments:
             future = self._cuts.get(number)
             if future is not None and not future.done():
                 future.set_result(None)
+
+
+def _refuse_parts(source: Source, fault: Fault, detail: str) -> None:
+    """Do without parts, or without a place that was only offered. Raises PartsRefused."""
+    if not source.is_offered:
+        raise PartsRefused(detail)
+    source.end(fault, detail)

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 from crawler.download.books import Books
 from crawler.download.crew import Crew
-from crawler.download.fault import Fault
-from crawler.download.opening import Opened, Opening
+from crawler.download.errand import Said, bring
 from crawler.download.plan.refusals import Refusals
 from crawler.download.proof import sums
 from crawler.download.proof.beside import is_sums
 from crawler.download.proof.digests import Digest, is_available
 from crawler.download.proof.discover import Claim, Trust, sidecar_url, trust_of
-from crawler.download.quiet import uninterrupted
-from crawler.download.retry import GivenUp, Patience, Sources
+from crawler.download.retry import Patience, Sources
 from crawler.download.values import DownloadOptions, Gate, Wanted
-from crawler.download.worker.wire import Cut
 from pipelines.cpu import run_blocking
 
 GUESSES: Final = ("SHA256SUMS", "SHA512SUMS", "sha256sum.txt", ".sha256", ".sha512", "MD5SUMS", ".md5")
@@ -47,23 +44,6 @@ MAX_NAMES: Final = 200_000
 """Of all lists in memory; the list that was asked for first goes first, and is asked for again if it is needed."""
 MAX_RETRIES: Final = 2
 """A file waits for its sidecars, so there is less patience for them than for the file."""
-
-_SILENT: Final = frozenset({
-    Fault.DNS, Fault.CONNECT, Fault.TLS, Fault.TIMEOUT, Fault.TOO_SLOW, Fault.DISCONNECTED, Fault.HTTP_5XX,
-    Fault.RATE_LIMITED, Fault.WORKER_LOST,
-})  # fmt: skip
-"""What the next guess would meet as well: no more is asked for that file."""
-
-
-class Said(NamedTuple):
-    """What came of one guess."""
-
-    body: bytes = b""
-    """Empty when there is no such file, or none that can be used."""
-    at: str = ""
-    """Where redirects have led to."""
-    is_silent: bool = False
-    """Whether the server had no answer at all: neither the file nor the news that there is none."""
 
 
 class Listed(NamedTuple):
@@ -86,7 +66,7 @@ class Sidecars:
         self._crew = crew
         self._gate = gate
         self._refusals = refusals
-        self._options = options
+        self._options = replace(options, link_mirrors=False)  # nothing proves a checksum file but who sends it
         retries = min(options.retries, MAX_RETRIES)
         self._terms = Patience(retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
         self._lists: dict[str, Listed] = {}
@@ -141,43 +121,9 @@ class Sidecars:
     async def _ask(self, url: str, limit: int) -> Said:
         """Fetch one checksum file, of at most `limit` bytes. Raises WorkersError."""
         books = Books(self._crew, self._gate, self._refusals, Sources([url], self._terms), self._options)
-        opening = Opening(books, is_reporting=False)
-        try:
-            while True:
-                opened = await opening.open("", (), is_single=True)
-                try:
-                    if not _is_likely(opened, limit):
-                        return Said()
-                    path = self._crew.scratch()
-                    opened.running.send(Cut(opened.running.id, limit + 1))  # its length may be nobody's promise
-                    opened.running.go(str(path), is_small=True)
-                    ended = await opened.running.wait()
-                finally:
-                    if not opened.running.ended.done():
-                        await uninterrupted(opened.running.stop())
-                if not ended.fault:
-                    body = await run_blocking(_taken, path)
-                    is_page = body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")  # whatever its head called it
-                    return Said(b"" if is_page or len(body) > limit else body, opened.source.at)
-                opening.failed(opened.source, opened.running.url, ended)
-        except GivenUp as trouble:
-            return Said(is_silent=trouble.last in _SILENT)
-        except OSError:
-            return Said()  # the disk of the temporary folder; the file's own disk speaks for itself
-
-
-def _is_likely(opened: Opened, limit: int) -> bool:
-    """Tell from the head of an answer whether its body may be a checksum file: many servers have a page for all."""
-    kind = next((value for name, value in opened.head.fields if name == "content-type"), "").strip().lower()
-    is_page = kind.startswith(("text/html", "application/xhtml"))
-    return opened.head.status == 200 and not is_page and (opened.total or 0) <= limit
-
-
-def _taken(path: Path) -> bytes:
-    """Read a file of ours and remove it."""
-    body = path.read_bytes()
-    path.unlink()
-    return body
+        said = await bring(books, limit)
+        is_page = said.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")  # whatever its head called it
+        return said._replace(body=b"", at="") if is_page else said
 
 
 def _read(said: Said, url: str) -> Listed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, assert_never
 
 from crawler.download.answers.identity import Identity
@@ -60,6 +61,10 @@ class Transfer:
         self._books = Books(yard.crew, yard.gate, yard.refusals, sources, options)
         self._books.claim([Claim(digest, "config", Trust.CONFIGURED) for digest in wanted.digests])
         self._books.claim(list(wanted.claims))
+        if options.link_mirrors:
+            from crawler.download.described import describe  # nobody else pays for what it imports
+
+            self._books.describe = partial(describe, self._books)
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")
         self._place: Place | None = None
         self._is_single = False
@@ -343,23 +348,26 @@ class Transfer:
         """Compare what came with what was announced; give the file its name, or discard it. None: try again."""
         books = self._books
         self._check_size(size)
+        await books.described()
         digests = await all_digests(books, size, digests)
         judged = verdict(books.claims.values(), {name: bytes.fromhex(value) for name, value in digests.items()})
         if isinstance(judged, Unverified) and self._wanted.pieces is not None:
             judged = await wrong_piece(books.part, self._wanted.pieces) or judged
         match judged:
             case Mismatch(claim, got):
-                self._mismatches += 1
-                if self._mismatches > len(books.sources.all):
+                self._mismatches += not books.has_offered_bytes  # else it may be a stranger's fault: once without them
+                if self._mismatches > len(books.sources.named):
                     await self._discarded()
                     return result_of(
                         self._wanted, books, self._seconds, "mismatch", fault=Fault.DIGEST_MISMATCH,
                         detail=f"{got} instead of {claim}", size=size, digests=digests,
                     )  # fmt: skip
                 books.retries += 1
-                if books.pinner is not None:
+                if books.pinner is not None and not books.has_offered_bytes:
                     books.sources.last_to(books.pinner)
-                self._is_single |= len(books.sources.all) == 1  # whoever joins parts wrongly may send the whole right
+                self._is_single |= (
+                    len(books.sources.named) == self._mismatches == 1
+                )  # whoever joins parts wrongly may send the whole right
                 return None
             case Verified(claim):
                 return await self._finished(size, digests, stamp, claim)

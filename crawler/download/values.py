@@ -114,6 +114,9 @@ class DownloadOptions:
     look_beside: bool = False
     """Whether to ask for the checksum file of a file whose digest the caller does not know: `NAME.sha256`, or
     `SHA256SUMS` in its folder. `crawler.download.sidecars.GUESSES` are all names that are tried."""
+    link_mirrors: bool = False
+    """Whether to use mirrors that a server names in Link fields (RFC 6249), where a strong digest proves the file. Off,
+    since they are hosts that nobody asked for. `crawler.download.offers` tells what they have to keep to."""
     algorithms: tuple[str, ...] = ("sha256",)
     """Digests to record, beside those that were announced."""
     is_durable: bool = True

@@ -24,6 +24,7 @@ class ServedFile:
     has_ranges: bool = True
     """Whether ranges are answered with 206, whatever `accept_ranges` says."""
     does_if_range: bool = True
+    does_if_match: bool = True
     fields: Fields = ()
     """More header lines for every reply with a body."""
 
@@ -75,7 +76,7 @@ def held(reply: Reply, body: bytes) -> Reply:
 def _precondition_fails(request: Request, file: ServedFile) -> bool:
     """RFC 9110 13.1.1 and 13.1.4: strong comparison, and a date that is not later."""
     wanted = request.header("if-match")
-    if wanted is not None:
+    if wanted is not None and file.does_if_match:
         tags = [tag.strip() for tag in wanted.split(",")]
         return wanted != "*" and (file.etag not in tags or (file.etag or "").startswith("W/"))
     since = request.header("if-unmodified-since")

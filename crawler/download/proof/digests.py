@@ -141,11 +141,6 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _BASE64 = re.compile(r"([A-Za-z0-9+/]+)={0,2}")
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_/-]*)[ ]*[:=][ ]*(\S+)")
 _INTEGRITY = re.compile(r"([A-Za-z0-9]+)-([A-Za-z0-9+/]+={0,2})")  # W3C Subresource Integrity 3.1
-_LABELLED = re.compile(
-    r"(?<![0-9a-z])(sha-?[1235][0-9_-]{0,5}|md5|blake2b|blake3)(?:sum| ?checksum| ?hash)?[\s:=()]{1,8}"
-    r"([0-9a-f]{32,128})(?![0-9a-z])",
-    re.IGNORECASE,
-)
 MAX_DIGEST_TEXT = 256  # characters: the longest spelling has some 140
 
 
@@ -219,19 +214,6 @@ def decode(algorithm: str, text: str) -> Digest | None:
     except ValueError:
         return None
     return Digest(name, value) if len(value) == size else None
-
-
-def labelled(text: str) -> list[Digest]:
-    """Return the digests that stand in prose right behind their names: `SHA-256: HEX`, `MD5 HEX`.
-
-    Of an algorithm that occurs with two values none is returned: nobody can tell which is meant.
-    """
-    found: dict[str, set[Digest]] = {}
-    for name, value in _LABELLED.findall(text):
-        digest = decode(name, value)
-        if digest is not None:
-            found.setdefault(digest.algorithm, set()).add(digest)
-    return [digest for name in ALGORITHMS if len(same := found.get(name, set())) == 1 for digest in same]
 
 
 def by_length(text: str) -> Digest | None:

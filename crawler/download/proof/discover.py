@@ -19,13 +19,10 @@ from crawler.download.proof import sums
 from crawler.download.proof.digests import (
     ALGORITHMS,
     Digest,
-    DigestError,
     canonical,
     decode,
     is_available,
     is_equal,
-    labelled,
-    parse_digest,
     strength,
 )
 from pipelines.digest import parse_content_md5, parse_digest_field, parse_legacy_digest
@@ -51,7 +48,7 @@ class Claim(NamedTuple):
 
     digest: Digest
     source: str
-    """`config`, `metalink`, `sidecar https://…`, `header repr-digest`, `trailer repr-digest`."""
+    """`config`, `described URL` (by a Metalink), `sidecar URL`, `header repr-digest`, `trailer repr-digest`."""
     trust: Trust
 
     def __str__(self) -> str:
@@ -141,21 +138,6 @@ def claims_of_sidecar(status: int, body: bytes, sidecar: str, file_url: str) -> 
     trust = trust_of(sidecar, file_url)
     found = sums.find(body, unquote(name), sums.kind_of(sidecar))
     return [Claim(digest, f"sidecar {sidecar}", trust) for digest in found]
-
-
-def claims_of_link(href: str, text: str, page_url: str, file_url: str) -> list[Claim]:
-    """Return what a page claims about a file it links to: in the link's fragment, or labelled in the text beside it.
-
-    A fragment like `#sha256=HEX` is how Python's package indexes do it (PEP 503). In `text` only hex right behind the
-    name of its algorithm counts, for a commit's name is hex as well; two of one algorithm say nothing.
-    """
-    trust = trust_of(page_url, file_url)
-    claims: list[Claim] = []
-    try:
-        claims.append(Claim(parse_digest(href.partition("#")[2]), f"link {page_url}", trust))
-    except DigestError:
-        pass  # most fragments name a place in a page
-    return claims + [Claim(digest, f"page {page_url}", trust) for digest in labelled(text)]
 
 
 def algorithms_for(claims: Iterable[Claim], record: Iterable[str] = ("sha256",)) -> tuple[str, ...]:

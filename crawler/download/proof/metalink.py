@@ -37,6 +37,8 @@ class Mirror(NamedTuple):
     """1 is best."""
     location: str | None = None
     """The country, as ISO 3166-1 has it, in lower case."""
+    is_preferred: bool = False
+    """Whether it has the same entity tags as the server that names it (RFC 6249 3.4, `pref`)."""
 
 
 class Pieces(NamedTuple):
@@ -253,7 +255,7 @@ def _priority(attributes: dict[str, str]) -> int:
 _LINK = re.compile(
     r"""\s*<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]*))?)*)\s*(?:,|$)"""
 )
-_LINK_PARAMETER = re.compile(r""";\s*([\w!#$&+.^`|~*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))""")
+_LINK_PARAMETER = re.compile(r""";\s*([\w!#$&+.^`|~*-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*)))?""")
 _METALINK_TYPES = ("application/metalink4+xml", "application/metalink+xml")
 
 
@@ -266,11 +268,12 @@ def links_of(lines: Sequence[tuple[str, str]], url: str) -> Links:
         relations = parameters.get("rel", "").lower().split()
         if resolved is None or len(mirrors) + len(metalinks) >= MAX_URLS:
             continue
+        if "anchor" in parameters and canonicalize(parameters["anchor"], url) != canonicalize(url):
+            continue  # it is told of something else (RFC 8288 3.2)
         if "duplicate" in relations:
             pri = parameters.get("pri", "")
-            mirrors.append(
-                Mirror(resolved, _priority({"priority": pri}), parameters.get("geo", "").lower()[:8] or None)
-            )
+            country = parameters.get("geo", "").lower()[:8] or None
+            mirrors.append(Mirror(resolved, _priority({"priority": pri}), country, "pref" in parameters))
         elif "describedby" in relations and parameters.get("type", "").lower() in _METALINK_TYPES:
             metalinks.append(resolved)
     return Links(tuple(sorted(mirrors, key=lambda mirror: mirror.priority)), tuple(dict.fromkeys(metalinks)))

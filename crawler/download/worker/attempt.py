@@ -17,7 +17,20 @@ from crawler.download.proof.digests import DigestError, new_hash
 from crawler.download.proof.discover import algorithms_for, claims_of
 from crawler.download.worker.landing import Landing
 from crawler.download.worker.limiter import Limiter
-from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Go, Head, Held, Landed, Progress, Report, Write
+from crawler.download.worker.request import headers_for
+from crawler.download.worker.wire import (
+    END_UNKNOWN,
+    Aside,
+    Ended,
+    Fetch,
+    Go,
+    Head,
+    Held,
+    Landed,
+    Progress,
+    Report,
+    Write,
+)
 from crawler.fetch.head import REDIRECTS, retry_after
 from crawler.fetch.stream import Answer, Broken, Streamer
 from crawler.frontier.reasons import Reason
@@ -155,15 +168,9 @@ class Attempt:
     async def _exchange(self) -> None:
         order = self.order
         begins = order.first - order.lead
-        last = "" if order.end == END_UNKNOWN else str(order.end - 1)
-        is_whole = begins == 0 and order.end == END_UNKNOWN
-        headers = {} if is_whole else {"Range": f"bytes={begins}-{last}"}
         pinned = Identity(*order.pinned) if order.pinned is not None else None
-        condition = pinned.if_range() if pinned is not None else None
-        if condition is not None:
-            headers["If-Range"] = condition
         end = None if order.end == END_UNKNOWN else order.end
-        async with self._streamer.opened(CanonicalUrl(order.url), headers) as answer:
+        async with self._streamer.opened(CanonicalUrl(order.url), headers_for(order, pinned)) as answer:
             self._status = answer.status
             if answer.status in REDIRECTS:
                 await self._redirected(answer)
@@ -189,6 +196,9 @@ class Attempt:
                     assert_never(verdict)
 
     async def _redirected(self, answer: Answer) -> None:
+        told = tuple((name, value) for name, value in answer.fields if name in ("link", "digest"))
+        if told:
+            self._tell(Aside(self.order.id, told))
         target = answer.redirect_target()
         await answer.discard()
         if target is None:

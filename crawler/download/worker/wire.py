@@ -41,6 +41,10 @@ class Fetch(NamedTuple):
     """What to compute of such a small file."""
     is_held: bool = False
     """Keep the bytes in memory and write them when told `Write`: another order works on the same ones."""
+    is_matched: bool = False
+    """Send If-Match with the strong tag of `pinned`, beside If-Range."""
+    wants_digest: bool = False
+    """Ask for the digest of the file, if the server happens to know it."""
 
 
 class Go(NamedTuple):
@@ -125,6 +129,14 @@ class Head(NamedTuple):
     """Whether this is all of a file that is small enough to be done in memory."""
 
 
+class Aside(NamedTuple):
+    """Worker to parent: a redirect says more of the file than where it is; `Ended` follows."""
+
+    id: int
+    fields: tuple[tuple[str, str], ...]
+    """Of its head: `link` and `digest`."""
+
+
 class Progress(NamedTuple):
     """Worker to parent: the order has written up to here."""
 
@@ -199,13 +211,13 @@ class Hashed(NamedTuple):
 
 
 Order = Fetch | Go | Cut | Stop | Write | Follow | Upto | Forget | Rate
-Report = Hello | Head | Progress | WasCut | Held | Landed | Ended | Hashed
+Report = Hello | Head | Aside | Progress | WasCut | Held | Landed | Ended | Hashed
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         Fetch, Go, Cut, Stop, Write, Follow, Upto, Forget, Rate,
-        Hello, Head, Progress, WasCut, Held, Landed, Ended, Hashed,
+        Hello, Head, Aside, Progress, WasCut, Held, Landed, Ended, Hashed,
     )
 }  # fmt: skip
 

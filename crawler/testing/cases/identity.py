@@ -28,33 +28,34 @@ case = SHELF.case
 @case("D24", "another ETag from the second segment on", "equal", faults=CHANGE)
 def d24(setting: Setting) -> Responder:
     """At the first range behind the first byte the file becomes another of equal size; If-Range is ignored."""
-    return turning(setting, replace(setting.other, does_if_range=False))
+    return turning(setting, replace(setting.other, does_if_range=False, does_if_match=False))
 
 
 @case("D24", "another ETag and size from the second segment on", "longer", faults=(*CHANGE, *RANGE))
 def d24_longer(setting: Setting) -> Responder:
     """At the first range behind the first byte the file becomes a longer one; If-Range is ignored."""
-    return turning(setting, replace(version("B", setting.size + 54_321), does_if_range=False))
+    longer = version("B", setting.size + 54_321)
+    return turning(setting, replace(longer, does_if_range=False, does_if_match=False))
 
 
 @case("D24", "another ETag in the middle of the segments", "middle", faults=CHANGE)
 def d24_middle(setting: Setting) -> Responder:
     """At the first range behind the middle the file becomes another of equal size; If-Range is ignored."""
     half = setting.size // 2
-    other = replace(setting.other, does_if_range=False)
+    other = replace(setting.other, does_if_range=False, does_if_match=False)
     return turning(setting, other, lambda request, reply: reply.status == 206 and request.first > half)
 
 
 @case("D25", "the file changes, If-Range is honoured", faults=CHANGE)
 def d25(setting: Setting) -> Responder:
     """At the first range behind the first byte the file becomes another; If-Range then gets it whole, with 200."""
-    return turning(setting, setting.other)
+    return turning(setting, replace(setting.other, does_if_match=False))
 
 
 @case("D26", "the file changes, If-Range is not honoured", faults=CHANGE)
 def d26(setting: Setting) -> Responder:
     """As D25, but If-Range is ignored and the new head has no Last-Modified."""
-    return turning(setting, replace(setting.other, does_if_range=False, last_modified=None))
+    return turning(setting, replace(setting.other, does_if_range=False, does_if_match=False, last_modified=None))
 
 
 @case("D27", "the file changes, If-Range works for dates only", faults=CHANGE)
@@ -67,7 +68,8 @@ def d27(setting: Setting) -> Responder:
         nonlocal turned
         turned = turned or later(request, serve(request, setting.file))
         is_date = not (request.header("if-range") or '"').startswith('"')
-        return serve(request, replace(setting.other if turned else setting.file, does_if_range=is_date))
+        file = setting.other if turned else setting.file
+        return serve(request, replace(file, does_if_range=is_date, does_if_match=False))
 
     return respond
 
@@ -145,6 +147,28 @@ def d33_bare(setting: Setting) -> Responder:
 def d34(setting: Setting) -> Responder:
     """At the first range behind the first byte the file becomes another, and If-Match gets 412, as it should."""
     return turning(setting, replace(setting.other, does_if_range=False))
+
+
+@case("D34", "412 to If-Match, the file unchanged", "wrongly")
+def d34_wrongly(setting: Setting) -> Responder:
+    """If-Match is compared wrongly, so that it gets 412 whatever its tag; nothing changes."""
+
+    def respond(request: Request) -> Reply:
+        return Reply(412) if request.header("if-match") is not None else serve(request, setting.file)
+
+    return respond
+
+
+@case("D34", "412 to If-Match, and 206 names no version", "nameless", faults=(*CHANGE, "http_4xx"))
+def d34_nameless(setting: Setting) -> Responder:
+    """As the first, and no 206 behind the first byte has a tag or a date: nothing but If-Match tells."""
+    honest = turning(setting, replace(setting.other, does_if_range=False))
+
+    def respond(request: Request) -> Reply:
+        reply = honest(request)
+        return reply.with_field("ETag", None).with_field("Last-Modified", None) if later(request, reply) else reply
+
+    return respond
 
 
 @case("D34", "412 to every range behind the first", "always", faults=(*CHANGE, *RANGE, "http_4xx"))

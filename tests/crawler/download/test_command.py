@@ -188,3 +188,18 @@ def test_what_was_stopped_goes_on_and_nothing_stays_running(
     assert " resumed" in done.stdout
     assert server.sent - before < 72 * MIB
     assert [path.name for path in (tmp_path / ".crawlmill/parts").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("fragment", "code"), [("#sha256={right}", 0), ("#egg=x&sha256={wrong}", 3), ("#top", 0), ("#sha256=5", 2)]
+)
+def test_a_digest_in_the_fragment_of_a_url_counts(
+    fragment: str, code: int, server: FaultServer, tmp_path: Path
+) -> None:
+    file = version("A", 1000)
+    server.mount(PATH, lambda request: serve(request, file))
+    fragment = fragment.format(right=digest(file.body), wrong=digest(version("B", 1000).body))
+    ended = command(server.url(PATH) + fragment, cwd=tmp_path)
+    assert ended.returncode == code, ended
+    assert ("verified by" in ended.stdout) is ("sha256" in fragment and code == 0)
+    assert (tmp_path / "data.bin").exists() is (code == 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import sys
 import zlib
@@ -25,7 +24,6 @@ from crawler.download.proof.digests import (
     digest_of,
     is_available,
     is_equal,
-    labelled,
     new_hash,
     parse_digest,
     strength,
@@ -153,7 +151,7 @@ def test_what_is_no_digest_is_refused_with_the_rule(text: str, rule: str) -> Non
 
 @given(st.text(max_size=300) | st.from_regex(r"[a-z0-9-]{0,10}[:=-][A-Za-z0-9+/=:]{0,90}", fullmatch=True))
 def test_any_text_is_a_digest_or_an_error(text: str) -> None:
-    for found in (decode("sha256", text), decode(text, text), by_length(text), *labelled(text)):
+    for found in (decode("sha256", text), decode(text, text), by_length(text)):
         assert found is None or len(found.value) == ALGORITHMS[found.algorithm].size
     try:
         digest = parse_digest(text)
@@ -194,16 +192,3 @@ def test_an_unknown_algorithm_is_an_error_that_names_the_known() -> None:
 
 def test_checksums_are_in_network_byte_order() -> None:
     assert digest_of("crc32", CHECK).value == zlib.crc32(CHECK).to_bytes(4, "big")
-
-
-def test_digests_in_prose_count_only_behind_their_names() -> None:
-    sha256, md5 = hashlib.sha256(CHECK).hexdigest(), hashlib.md5(CHECK).hexdigest()
-    assert labelled(f"SHA-256: {sha256}") == [digest_of("sha256", CHECK)]
-    assert labelled(f"(md5 {md5}) sha256sum\n = {sha256.upper()}.") == [
-        digest_of("sha256", CHECK),
-        digest_of("md5", CHECK),
-    ]
-    assert labelled(f"commit {sha256} {md5}") == []
-    assert labelled(f"SHA256: {sha256}f, SHA256: {sha256[1:]}") == []
-    assert labelled(f"SHA256: {sha256} SHA256: {sha256}") == [digest_of("sha256", CHECK)]
-    assert labelled(f"SHA256: {sha256} SHA256: {'0' * 64}") == [], "nobody can tell which is meant"

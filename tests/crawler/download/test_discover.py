@@ -20,7 +20,6 @@ from crawler.download.proof.discover import (
     Verified,
     algorithms_for,
     claims_of,
-    claims_of_link,
     claims_of_sidecar,
     missing,
     sidecar_url,
@@ -399,12 +398,3 @@ def test_d118_only_an_answered_sidecar_counts(status: int) -> None:
 def test_d118_a_soft_404_is_no_sidecar() -> None:
     page = b"<!doctype html><title>Not found</title><p>" + hashlib.sha256(OTHER).hexdigest().encode()
     assert claims_of_sidecar(200, page, f"{URL}.sha256", URL) == []
-
-
-def test_a_link_may_carry_a_digest_in_its_fragment_or_beside_it() -> None:
-    page, value = "https://pypi.example.org/simple/x/", hashlib.sha256(DATA).hexdigest()
-    (found,) = claims_of_link(f"../fox.txt#sha256={value}", "fox.txt", page, URL)
-    assert found == Claim(digest_of("sha256", DATA), f"link {page}", Trust.OTHER_ORIGIN)
-    (found,) = claims_of_link("fox.txt", f"fox.txt (SHA-256: {value})", "https://example.org/", URL)
-    assert found == claim(source="page https://example.org/")
-    assert claims_of_link("fox.txt#top", f"fox.txt {value}", "https://example.org/", URL) == []

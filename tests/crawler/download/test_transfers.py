@@ -17,7 +17,7 @@ from crawler.download import Digest, Downloader, DownloadOptions, Fault, FilePro
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.worker.terms import PRELOAD
 from crawler.fetch.options import FetchOptions
-from crawler.testing.bodies import digest
+from crawler.testing.bodies import digest, flipped
 from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
 from crawler.testing.messages import Reply, Request, redirect
@@ -92,6 +92,46 @@ async def test_every_request_behind_the_first_names_the_version_it_wants(
     assert first.header("if-range") is None
     assert others
     assert {request.header("if-range") for request in others} == {file.etag}
+    assert first.header("if-match") is None
+    assert {request.header("if-match") for request in others} == {file.etag}
+
+
+async def test_a_server_that_denies_the_tag_it_gives_is_believed_once(
+    server: FaultServer, downloader: Downloader
+) -> None:
+    """D34: 412 means another file, so all is discarded; when it is the same one, If-Match is not sent there again."""
+    file = version("A", 24 * MIB)
+    server.mount(
+        PATH,
+        lambda request: (
+            Reply(412) if request.header("if-match") else serve(request, replace(file, does_if_match=False))
+        ),
+    )
+    result = await downloader.fetch(Wanted(server.url(PATH), "x", (sha256(file),)))
+    assert (result.status, result.segments > 1) == ("verified", True)
+    openings = [number for number, request in enumerate(server.requests) if request.header("if-range") is None]
+    assert len(openings) == 2
+    assert all(request.header("if-match") is None for request in server.requests[openings[1] :])
+
+
+async def test_if_match_finds_a_change_that_no_answer_names(server: FaultServer, downloader: Downloader) -> None:
+    """D31: 206 without a tag, from a server that ignores If-Range, and the bytes at the border are the same."""
+    old = version("A", 24 * MIB)
+    new = replace(old, body=flipped(old.body, 20 * MIB + 500_000), etag='"new"', does_if_range=False)
+    turned = False
+
+    def respond(request: Request) -> Reply:
+        nonlocal turned
+        reply = serve(request, new if turned else old)
+        turned = True
+        if request.header("if-range") is not None:
+            reply = reply.with_field("ETag", None).with_field("Last-Modified", None)
+        return reply
+
+    server.mount(PATH, respond)
+    result = await downloader.fetch(Wanted(server.url(PATH), "x"))
+    assert (result.status, result.digests) == ("unverified", {"sha256": digest(new.body)})
+    assert 412 in [exchange.status for exchange in server.exchanges]
 
 
 async def test_a_file_that_is_there_is_not_fetched_again(server: FaultServer, downloader: Downloader) -> None:
