@@ -24,6 +24,7 @@ from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
 from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.segments import FileChanged, PartsRefused
+from crawler.download.there import as_wanted
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
 from crawler.download.whole import all_digests, check_holes, wrong_piece
@@ -201,24 +202,15 @@ class Transfer:
         await uninterrupted(self._yard.take(take))
         assert self._place is not None
         self._books.path = path
-        receipt = self._place.receipt
-        if self._is_replacing:
+        if self._is_replacing or not self._place.is_taken:
             return None
-        if receipt is not None and self._is_satisfied(receipt):
-            return result_from(receipt, self._seconds)
-        if self._place.is_taken:
-            raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted")
-        return None
-
-    def _is_satisfied(self, receipt: Receipt) -> bool:
-        """Tell whether a file that was fetched before is what is wanted now."""
-        wanted = self._wanted
-        if wanted.size is not None and wanted.size != receipt.size:
-            return False
-        if not wanted.digests:
-            is_proven = receipt.status == "verified" or not self._options.require_digest
-            return receipt.url == wanted.url and is_proven
-        return all(receipt.digests.get(digest.algorithm) == digest.value.hex() for digest in wanted.digests)
+        size = self._wanted.size if self._wanted.size is not None else self._books.size
+        found = await as_wanted(
+            self._place, self._wanted, self._yard.crew, size=size, must_be_proven=self._options.require_digest
+        )
+        if isinstance(found, Receipt):
+            return result_from(found, self._seconds)
+        raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted: {found}")
 
     def _left(self) -> Left | None:
         """Return what an earlier run left, if it may be gone on with: something must be able to prove it."""
