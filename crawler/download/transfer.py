@@ -1,7 +1,7 @@
 """The life of one file: taken, opened, fetched, hashed on the way, compared, given its name; or told why not.
 
-A file that turns out to be another one than before is discarded and begun again, at most MAX_CHANGES times. Whatever
-ends this, also a cancellation, leaves what had landed in the journal, and no name.
+A file that turns out to be another one than before is discarded and begun again, a few times (`Changes`). Whatever ends
+this, also a cancellation, leaves what had landed in the journal, and no name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
+from crawler.download.changes import Changes
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
@@ -31,7 +32,6 @@ from crawler.download.whole import all_digests, check_holes, wrong_piece
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
-MAX_CHANGES = 3
 MAX_NAMES = 1000
 _OF_RANGES = frozenset({
     Fault.RANGE_IGNORED, Fault.RANGE_WRONG, Fault.RANGE_REFUSED, Fault.NOT_PARTIAL, Fault.HTTP_4XX, Fault.PROTOCOL,
@@ -65,7 +65,7 @@ class Transfer:
         self._place: Place | None = None
         self._is_single = False
         self._is_replacing = False
-        self._changes = 0
+        self._changes = Changes()
         self._mismatches = 0
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
@@ -175,12 +175,15 @@ class Transfer:
         done = None
         try:
             done = await attempt()
+            if done is None:
+                self._changes.broke(self._books.pinner, self._books.identity)
         except FileChanged as news:
-            self._changes += 1
-            self._is_single |= self._changes > 1  # nodes of one name may differ: one connection meets one of them
-            if self._changes > MAX_CHANGES:
+            try:
+                self._changes.noted(str(news))
+            except GivenUp:
                 await self._discarded()
-                raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
+                raise
+            self._is_single |= self._changes.count > 1  # nodes of one name may differ: one connection meets one of them
         except PartsRefused:
             self._is_single = True
         if done is None:
@@ -235,6 +238,7 @@ class Transfer:
         opened = await self._opening.open(small, hashes, is_single=self._is_single)
         try:
             books.met(opened.source, opened.head, opened.identity, opened.total)
+            self._changes.met(opened.source, opened.identity)
             self._check(opened)
             if self._place is None:
                 there = await self._named(opened)
