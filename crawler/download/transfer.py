@@ -20,6 +20,7 @@ from crawler.download.fault import Fault
 from crawler.download.names import UnsafeName, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
+from crawler.download.proof.digests import is_available
 from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
 from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
@@ -216,13 +217,21 @@ class Transfer:
         raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted: {found}")
 
     def _left(self) -> Left | None:
-        """Return what an earlier run left, if it may be gone on with: something must be able to prove it."""
+        """Return what an earlier run left, if it may be gone on with."""
         assert self._place is not None
         left = self._place.left
         if left is None or left.journal.header.size is None or not left.pieces:
             return None
         identity = Identity(**left.journal.header.identity)  # type: ignore[arg-type]  # proved by the journal
-        return left if self._wanted.digests or identity.is_strong else None
+        return left if self._may_join(identity) else None
+
+    def _may_join(self, identity: Identity) -> bool:
+        """Tell whether parts may be put together: by a strong validator (RFC 9110 15.3.7.3), or a digest of the result.
+
+        A weak one may stay when bytes change, and a change between two borders shows at none of them.
+        """
+        has_digest = any(is_available(claim.digest.algorithm) for claim in self._books.claims.values())
+        return identity.is_strong or has_digest or self._wanted.pieces is not None
 
     async def _resumed(self, left: Left) -> FileResult | None:
         """Go on with what an earlier run left."""
@@ -308,6 +317,8 @@ class Transfer:
     async def _large(self, opened: Opened) -> FileResult | None:
         assert self._place is not None
         place, books = self._place, self._books
+        if opened.head.is_part and not self._is_single and not self._may_join(books.identity):
+            raise PartsRefused("parts, and nothing that tells whether they are of one version")
         await uninterrupted(run_blocking(place.begin, self._wanted.url, books.size, books.identity))
         assert place.journal is not None
         version = Version(books, self._progress)
