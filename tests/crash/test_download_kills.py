@@ -102,6 +102,8 @@ def one_round(server: FaultServer, folder: Path, chance: random.Random) -> tuple
     while True:
         server.forget()
         process = start(server, folder)
+        if chance.random() < 0.8:  # else it may be killed before it has begun
+            asks(process, server)
         try:
             output, _ = process.communicate(timeout=chance.uniform(0.1, 1.2) if kills < 12 else 60)
         except subprocess.TimeoutExpired:
@@ -123,6 +125,13 @@ def one_round(server: FaultServer, folder: Path, chance: random.Random) -> tuple
         kept += sum(spans.total for spans in known.values())
     check(folder / "out")
     return kills, kept
+
+
+def asks(process: subprocess.Popen[str], server: FaultServer) -> None:
+    """Wait for the first request: on a busy machine that takes longer than all the rest."""
+    late = time.monotonic() + 30
+    while not server.exchanges and process.poll() is None and time.monotonic() < late:
+        time.sleep(0.01)
 
 
 def check(root: Path) -> None:
