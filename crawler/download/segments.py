@@ -286,6 +286,8 @@ class Segments:
             doomed = self._plan.discard(mismatch.first, mismatch.end)
             self._doomed.update(doomed)
             self._void(doomed)
+        if mismatches:
+            self._books.advance(self._plan.frontier)  # the hash begins again before anything is fetched anew
 
     def _settle(self, order: Order, ended: Ended) -> None:
         """Tell the plan how an order ended."""

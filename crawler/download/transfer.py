@@ -1,7 +1,7 @@
 """The life of one file: taken, opened, fetched, hashed on the way, compared, given its name; or told why not.
 
-A file that turns out to be another one than before is discarded and begun again, at most MAX_CHANGES times. Whatever
-ends this, also a cancellation, leaves what had landed in the journal, and no name.
+A file that turns out to be another one than before is discarded and begun again, a few times (`Changes`). Whatever ends
+this, also a cancellation, leaves what had landed in the journal, and no name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
+from crawler.download.changes import Changes
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
@@ -20,18 +21,19 @@ from crawler.download.fault import Fault
 from crawler.download.names import UnsafeName, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
+from crawler.download.proof.digests import is_available
 from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
 from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
 from crawler.download.retry import GivenUp, Patience, Sources
 from crawler.download.segments import FileChanged, PartsRefused
+from crawler.download.there import as_wanted
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
 from crawler.download.whole import all_digests, check_holes, wrong_piece
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
-MAX_CHANGES = 3
 MAX_NAMES = 1000
 _OF_RANGES = frozenset({
     Fault.RANGE_IGNORED, Fault.RANGE_WRONG, Fault.RANGE_REFUSED, Fault.NOT_PARTIAL, Fault.HTTP_4XX, Fault.PROTOCOL,
@@ -69,7 +71,7 @@ class Transfer:
         self._place: Place | None = None
         self._is_single = False
         self._is_replacing = False
-        self._changes = 0
+        self._changes = Changes()
         self._mismatches = 0
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
@@ -179,12 +181,15 @@ class Transfer:
         done = None
         try:
             done = await attempt()
+            if done is None:
+                self._changes.broke(self._books.pinner, self._books.identity)
         except FileChanged as news:
-            self._changes += 1
-            self._is_single |= self._changes > 1  # nodes of one name may differ: one connection meets one of them
-            if self._changes > MAX_CHANGES:
+            try:
+                self._changes.noted(str(news))
+            except GivenUp:
                 await self._discarded()
-                raise GivenUp(Fault.CHANGED_TOO_OFTEN, f"{self._changes} times, the last: {news}") from news
+                raise
+            self._is_single |= self._changes.count > 1  # nodes of one name may differ: one connection meets one of them
         except PartsRefused:
             self._is_single = True
         if done is None:
@@ -206,33 +211,32 @@ class Transfer:
         await uninterrupted(self._yard.take(take))
         assert self._place is not None
         self._books.path = path
-        receipt = self._place.receipt
-        if self._is_replacing:
+        if self._is_replacing or not self._place.is_taken:
             return None
-        if receipt is not None and self._is_satisfied(receipt):
-            return result_from(receipt, self._seconds)
-        if self._place.is_taken:
-            raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted")
-        return None
-
-    def _is_satisfied(self, receipt: Receipt) -> bool:
-        """Tell whether a file that was fetched before is what is wanted now."""
-        wanted = self._wanted
-        if wanted.size is not None and wanted.size != receipt.size:
-            return False
-        if not wanted.digests:
-            is_proven = receipt.status == "verified" or not self._options.require_digest
-            return receipt.url == wanted.url and is_proven
-        return all(receipt.digests.get(digest.algorithm) == digest.value.hex() for digest in wanted.digests)
+        size = self._wanted.size if self._wanted.size is not None else self._books.size
+        found = await as_wanted(
+            self._place, self._wanted, self._yard.crew, size=size, must_be_proven=self._options.require_digest
+        )
+        if isinstance(found, Receipt):
+            return result_from(found, self._seconds)
+        raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted: {found}")
 
     def _left(self) -> Left | None:
-        """Return what an earlier run left, if it may be gone on with: something must be able to prove it."""
+        """Return what an earlier run left, if it may be gone on with."""
         assert self._place is not None
         left = self._place.left
         if left is None or left.journal.header.size is None or not left.pieces:
             return None
         identity = Identity(**left.journal.header.identity)  # type: ignore[arg-type]  # proved by the journal
-        return left if self._wanted.digests or identity.is_strong else None
+        return left if self._may_join(identity) else None
+
+    def _may_join(self, identity: Identity) -> bool:
+        """Tell whether parts may be put together: by a strong validator (RFC 9110 15.3.7.3), or a digest of the result.
+
+        A weak one may stay when bytes change, and a change between two borders shows at none of them.
+        """
+        has_digest = any(is_available(claim.digest.algorithm) for claim in self._books.claims.values())
+        return identity.is_strong or has_digest or self._wanted.pieces is not None
 
     async def _resumed(self, left: Left) -> FileResult | None:
         """Go on with what an earlier run left."""
@@ -248,6 +252,7 @@ class Transfer:
         opened = await self._opening.open(small, hashes, is_single=self._is_single)
         try:
             books.met(opened.source, opened.head, opened.identity, opened.total)
+            self._changes.met(opened.source, opened.identity)
             self._check(opened)
             if self._place is None:
                 there = await self._named(opened)
@@ -317,6 +322,8 @@ class Transfer:
     async def _large(self, opened: Opened) -> FileResult | None:
         assert self._place is not None
         place, books = self._place, self._books
+        if opened.head.is_part and not self._is_single and not self._may_join(books.identity):
+            raise PartsRefused("parts, and nothing that tells whether they are of one version")
         await uninterrupted(run_blocking(place.begin, self._wanted.url, books.size, books.identity))
         assert place.journal is not None
         version = Version(books, self._progress)

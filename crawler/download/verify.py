@@ -20,7 +20,7 @@ from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import recover
 from crawler.download.disk.journal_file import TargetLock
 from crawler.download.disk.layout import ROOM, Places, kind_of, places_of
-from crawler.download.disk.receipt import Receipt, encode, load
+from crawler.download.disk.receipt import Receipt, load, store
 from crawler.download.proof.checksum import named
 from crawler.download.proof.digests import Hasher, is_available, new_hash
 from pipelines.pool.pool import WorkerPool
@@ -87,14 +87,7 @@ def confirm(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     if check_file(str(places.root), None, places.receipt.name).state != "right":
         return None
     receipt = replace(receipt, mtime_ns=before.st_mtime_ns, inode=before.st_ino)
-    scrap = places.scrap()
-    fd = disk.open(scrap, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        disk.write_all(fd, encode(receipt), 0)
-        disk.fsync(fd)
-    finally:
-        disk.close(fd)
-    disk.rename(scrap, places.receipt)
+    store(receipt, places.receipt, places.scrap(), disk)
     return receipt
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crawler.download.books import Books
+from crawler.download.crew import Crew
 from crawler.download.disk.disk import DISK
 from crawler.download.disk.follow import BLOCK_BYTES, recheck
 from crawler.download.fault import Fault
@@ -26,12 +27,15 @@ async def all_digests(books: Books, size: int, digests: dict[str, str]) -> dict[
     A resume knows no claim but the caller's when its hash begins, and any answer may bring the first one.
     """
     late = missing(books.claims.values(), {name: bytes.fromhex(value) for name, value in digests.items()})
-    if not late:
-        return digests
-    tail = Tail(books.crew, books.part, late, lambda upto: None)
+    return {**digests, **await digests_of(books.crew, books.part, size, late)} if late else digests
+
+
+async def digests_of(crew: Crew, path: str, size: int, algorithms: tuple[str, ...]) -> dict[str, str]:
+    """Let a worker read a file that is all there, and return its digests. Raises GivenUp."""
+    tail = Tail(crew, path, algorithms, lambda upto: None)
     try:
         tail.advance(size, is_all=True)
-        return {**digests, **await tail.digests()}
+        return await tail.digests()
     finally:
         tail.close()
 

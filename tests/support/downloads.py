@@ -116,8 +116,7 @@ def fetch(
         pieces += batch
     stamp = stamp_of(journal.fd, disk)
     follower = Follower(journal.fd, {"sha256": hashlib.sha256()}, disk=disk)
-    follower.expect(pieces)
-    assert follower.advance(len(data)) == []
+    follower.advance(len(data))
     digests = {name: value.hex() for name, value in follower.digests().items()}
     receipt = receipt_of(places, data, digests=digests, pieces=tuple(tuple(each[:3]) for each in sorted(pieces)))
     ready = Ready(places, journal.part, journal.fd, receipt, {"sha256": sha256(data)}, stamp)

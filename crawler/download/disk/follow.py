@@ -7,12 +7,9 @@ computes the digests, too. So no foreign or corrupt state can be believed.
 
 from __future__ import annotations
 
-import copy
 import os
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.errors import DownloadError
@@ -25,20 +22,8 @@ BLOCK_BYTES = 1 << 20
 """What is read at once."""
 
 
-class _Piece(NamedTuple):
-    """A piece that is being compared, and how the hashes stood before it."""
-
-    piece: Piece
-    before: Mapping[str, Hasher]
-
-
 class Follower:
-    """Hashes a file in order, as far as it is told. Does not own the descriptor.
-
-    With `expect` it also compares pieces with the checksums that were computed when they came off the wire: bytes that
-    were changed on their way through memory and disk are found even if nobody knows the file's digest. A piece that is
-    wrong is taken back: the hashes are as they were before it, and go on from its first byte.
-    """
+    """Hashes a file in order, as far as it is told. Does not own the descriptor."""
 
     def __init__(self, fd: int, hashes: Mapping[str, Hasher], *, disk: Disk = DISK) -> None:
         """`hashes`: by algorithm, fresh; they belong to the follower from now on."""
@@ -47,72 +32,22 @@ class Follower:
         self._fd = fd
         self._hashes = dict(hashes)
         self._disk = disk
-        self._expected: list[Piece] = []
-        self._current: _Piece | None = None
-        self._checksum = 0
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
 
-    def expect(self, pieces: Iterable[Piece]) -> None:
-        """Compare these when their turn comes. In any order; one that begins in what was hashed already is left out."""
-        for piece in pieces:
-            if piece.first >= self.position:
-                insort(self._expected, piece)
-
-    def advance(self, upto: int) -> list[tuple[int, int]]:
-        """Hash up to this byte. Return the piece that is wrong, if one is, and stop before it; else nothing.
-
-        Raises DownloadError(`disk`) when the file is shorter, OSError.
-        """
+    def advance(self, upto: int) -> None:
+        """Hash up to this byte. Raises DownloadError(`disk`) when the file is shorter, OSError."""
         while self.position < upto:
-            if self._current is None:
-                self._enter()
-            self._take(min(upto, self._boundary()))
-            wrong = self._leave()
-            if wrong is not None:
-                return [wrong]
-        return []
+            view = self._buffer[: min(BLOCK_BYTES, upto - self.position)]
+            count = self._disk.read_into(self._fd, view, self.position)
+            if count == 0:
+                raise DownloadError(Fault.DISK, f"the temporary file ends at byte {self.position}: somebody cut it")
+            for each in self._hashes.values():
+                each.update(view[:count])
+            self.position += count
 
     def digests(self) -> dict[str, bytes]:
         """Return the digests of what was hashed so far."""
         return {name: each.digest() for name, each in self._hashes.items()}
-
-    def _enter(self) -> None:
-        """Begin to compare the piece that begins here, if there is one."""
-        del self._expected[: bisect_left(self._expected, (self.position,))]
-        if self._expected and self._expected[0].first == self.position:
-            piece = self._expected.pop(0)
-            self._current = _Piece(piece, {name: _twin(each) for name, each in self._hashes.items()})
-            self._checksum = 0
-
-    def _boundary(self) -> int:
-        """Return where the piece that is compared ends, or the next one begins."""
-        if self._current is not None:
-            return self._current.piece.end
-        return self._expected[0].first if self._expected else 1 << 63
-
-    def _take(self, end: int) -> None:
-        while self.position < end:
-            view = self._buffer[: min(BLOCK_BYTES, end - self.position)]
-            count = self._disk.read_into(self._fd, view, self.position)
-            if count == 0:
-                raise DownloadError(Fault.DISK, f"the temporary file ends at byte {self.position}: somebody cut it")
-            data = view[:count]
-            for each in self._hashes.values():
-                each.update(data)
-            if self._current is not None:
-                self._checksum = checksum(data, self._checksum)
-            self.position += count
-
-    def _leave(self) -> tuple[int, int] | None:
-        """Compare the piece that ends here, if one does; take it back if it is wrong."""
-        if self._current is None or self.position < self._current.piece.end:
-            return None
-        (piece, before), self._current = self._current, None
-        if self._checksum == piece.checksum:
-            return None
-        self._hashes = dict(before)
-        self.position = piece.first
-        return piece.first, piece.end
 
 
 def recheck(path: Path, pieces: Sequence[Piece], *, disk: Disk = DISK) -> list[Piece]:
@@ -142,9 +77,3 @@ def checksum_on_disk(fd: int, first: int, end: int, buffer: memoryview, disk: Di
         value = checksum(buffer[:count], value)
         first += count
     return value
-
-
-def _twin(hasher: Hasher) -> Hasher:
-    """Return a second hash that stands where this one stands."""
-    own = getattr(hasher, "copy", None)  # those of hashlib and blake3 cannot be copied in any other way
-    return own() if own is not None else copy.copy(hasher)

@@ -7,6 +7,7 @@ A receipt is one JSON file. It speaks of a file that has its name: it takes its 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -107,6 +108,24 @@ def load(path: Path, disk: Disk = DISK) -> Receipt | str | None:
         return None
     data = disk.read_all(path, MAX_RECEIPT_BYTES)
     return "it is no file, or far too large" if data is None else decode(data)
+
+
+def store(receipt: Receipt, path: Path, scrap: Path, disk: Disk = DISK) -> None:
+    """Put a receipt in the place of another one, by way of `scrap`: one of the two is there at any instant.
+
+    Raises OSError; then the old one stays.
+    """
+    try:
+        fd = disk.open(scrap, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            disk.write_all(fd, encode(receipt), 0)
+            disk.fsync(fd)
+        finally:
+            disk.close(fd)
+        disk.rename(scrap, path)
+    except BaseException:
+        disk.unlink(scrap)
+        raise
 
 
 _TEXTS = ("url", "path", "status", "final_url", "checksum", "finished")

@@ -131,6 +131,10 @@ class Holdings:
                 run.is_doomed = True
                 self.done.remove(run.first, run.upto)
                 void += [run.id, *self._void(run)]
+        for hedge in self.hedges.values():
+            if hedge.victim is None and hedge.first < end and hedge.end > first:  # it writes, or is about to
+                hedge.is_doomed = True
+                void.append(hedge.id)
         owned = Spans((run.first, run.end) for run in (*self.running.values(), *self.hedges.values()))
         for start, stop in owned.gaps(first, end):
             self.missing.add(start, stop)

@@ -67,14 +67,6 @@ class Seams:
             if self._by_end.get(run.end) is run:
                 del self._by_end[run.end]
 
-    def unchecked(self) -> list[int]:
-        """Return the borders between two runs at which nothing could be compared, in order."""
-        return sorted(
-            border
-            for border, right in self._by_first.items()
-            if (left := self._by_end.get(border)) is not None and (left.tail is None or right.lead is None)
-        )
-
 
 def _disagree(tail: int | None, lead: int | None) -> bool:
     return tail is not None and lead is not None and tail != lead

@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Literal, NamedTuple
-from urllib.parse import unquote
 
-from crawler.download.proof import sums
 from crawler.download.proof.digests import (
     ALGORITHMS,
     Digest,
@@ -123,21 +121,6 @@ def sidecar_url(file_url: str, pattern: str) -> str | None:
     if canonicalize(path) is None or path.endswith("/") or path.count("/") < 3:
         return None
     return canonicalize(path + pattern if pattern.startswith(".") else path.rpartition("/")[0] + "/" + pattern)
-
-
-def claims_of_sidecar(status: int, body: bytes, sidecar: str, file_url: str) -> list[Claim]:
-    """Return what an answered checksum file claims about a file. Never raises.
-
-    Only a 200 counts: an error page may hold any text. A missing sidecar is no claim; whether a file without one may
-    be kept is the caller's policy (`Unverified`).
-    """
-    if status != 200:
-        return []
-    folder, path = sidecar.partition("?")[0].rpartition("/")[0] + "/", file_url.partition("#")[0].partition("?")[0]
-    name = path.removeprefix(folder) if path.startswith(folder) else path.rpartition("/")[2]
-    trust = trust_of(sidecar, file_url)
-    found = sums.find(body, unquote(name), sums.kind_of(sidecar))
-    return [Claim(digest, f"sidecar {sidecar}", trust) for digest in found]
 
 
 def algorithms_for(claims: Iterable[Claim], record: Iterable[str] = ("sha256",)) -> tuple[str, ...]:

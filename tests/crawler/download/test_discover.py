@@ -1,4 +1,4 @@
-"""Claims: what others say a file hashes to, and how far they are believed (D51, D56, D104-D111, D117, D118)."""
+"""Claims: what others say a file hashes to, and how far they are believed (D51, D56, D104-D111, D117)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from crawler.download.proof.discover import (
     Verified,
     algorithms_for,
     claims_of,
-    claims_of_sidecar,
     missing,
     sidecar_url,
     trust_of,
@@ -362,39 +361,3 @@ def test_where_a_sidecar_would_be() -> None:
         "x",
     ):
         assert sidecar_url(nameless, ".sha256") is None
-
-
-def test_a_sidecar_claims_with_the_trust_of_its_origin() -> None:
-    line = f"{hashlib.sha256(DATA).hexdigest()}  fox.txt\n".encode()
-    for sidecar, trust in [
-        ("https://example.org/pub/fox.txt.sha256", Trust.SAME_ORIGIN),
-        ("https://example.org/elsewhere/SHA256SUMS", Trust.SAME_ORIGIN),
-        ("https://mirror.example.net/SHA256SUMS", Trust.OTHER_ORIGIN),
-    ]:
-        assert claims_of_sidecar(200, line, sidecar, URL) == [claim(trust=trust, source=f"sidecar {sidecar}")]
-
-
-def test_a_sidecar_above_the_file_tells_folders_apart() -> None:
-    sums = f"{'0' * 64}  arm/fox.txt\n{hashlib.sha256(DATA).hexdigest()}  pub/fox.txt\n".encode()
-    (found,) = claims_of_sidecar(200, sums, "https://example.org/SHA256SUMS", URL)
-    assert found.digest == digest_of("sha256", DATA)
-
-
-def test_a_file_with_a_quoted_name_is_found() -> None:
-    sums = f"{hashlib.sha256(DATA).hexdigest()}  a b.txt\n".encode()
-    assert len(claims_of_sidecar(200, sums, "https://example.org/SHA256SUMS", "https://example.org/a%20b.txt?c#d")) == 1
-
-
-@pytest.mark.parametrize("status", [404, 403, 410, 500, 206, 304])
-def test_d118_only_an_answered_sidecar_counts(status: int) -> None:
-    """An error page is text like any other; without a claim the file is unverified, and the policy is the caller's."""
-    line = f"{hashlib.sha256(OTHER).hexdigest()}  fox.txt\n".encode()
-    found = claims_of_sidecar(status, line, f"{URL}.sha256", URL)
-    assert found == []
-    assert verdict(found, ALL) == Unverified("no digest is known")
-    assert isinstance(verdict([*found, claim()], ALL), Verified)
-
-
-def test_d118_a_soft_404_is_no_sidecar() -> None:
-    page = b"<!doctype html><title>Not found</title><p>" + hashlib.sha256(OTHER).hexdigest().encode()
-    assert claims_of_sidecar(200, page, f"{URL}.sha256", URL) == []

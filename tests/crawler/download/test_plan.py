@@ -427,6 +427,17 @@ def test_d07_d33_what_did_not_fit_is_fetched_again() -> None:
     assert taken(of).first == 0
 
 
+def test_d75_a_hedge_that_won_and_did_not_fit_is_fetched_again() -> None:
+    """The border is seen when its bytes are on disk, and before it is known to have ended."""
+    of, slow, hedge, now = hedged()
+    assert of.failed(slow.id, hedge.order.first, now) == ()
+    assert of.discard(hedge.order.first - 1000, hedge.order.end) == (hedge.order.id,)
+    written = of.written
+    assert of.landed(hedge.order.id, now) == ()
+    assert of.written == written
+    assert taken(of, now).first == hedge.order.first - 1000
+
+
 def test_who_wrote_there_keeps_its_place_until_it_has_stopped() -> None:
     """Two writers at one place are never right, not even for a moment."""
     of = plan(8 * MIB, 2, piece=MIB)

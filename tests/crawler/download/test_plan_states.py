@@ -207,8 +207,9 @@ class Download(RuleBasedStateMachine):
         self.found.remove(first, end)
         for number in stop:
             worker = self.workers.pop(number, None)
-            if worker is not None and not worker.is_hedge:
-                self.disk.remove(worker.order.first, worker.at)
+            if worker is not None:
+                if not worker.is_hedge:
+                    self.disk.remove(worker.order.first, worker.at)
                 self.plan.progress(number, worker.end, self.now)  # still on its way: must not count
                 assert self.plan.landed(number, self.now) == ()
 

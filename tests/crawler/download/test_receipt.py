@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.download.disk.receipt import Receipt, decode, encode, load
+from crawler.download.disk.disk import Disk
+from crawler.download.disk.receipt import Receipt, decode, encode, load, store
 
 RECEIPT = Receipt(
     url="https://a/ü?\ud800", path="a/b", size=5 << 30, digests={"sha256": "00"}, status="verified",
@@ -112,3 +115,18 @@ def test_what_is_at_its_place_but_no_file(tmp_path: Path) -> None:
     assert load(tmp_path / "folder") == "it is no file, or far too large"
     (tmp_path / "link").symlink_to("/etc/hostname")
     assert load(tmp_path / "link") == "it is no file, or far too large"
+
+
+def test_a_receipt_gives_way_to_a_newer_one_or_stays(tmp_path: Path) -> None:
+    class Full(Disk):
+        def fsync(self, fd: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path, scrap = tmp_path / "x.json", tmp_path / "x.new"
+    store(RECEIPT, path, scrap)
+    newer = replace(RECEIPT, status="unverified")
+    with pytest.raises(OSError, match="No space"):
+        store(newer, path, scrap, Full())
+    assert (load(path), scrap.exists()) == (RECEIPT, False)
+    store(newer, path, scrap)
+    assert (load(path), scrap.exists()) == (newer, False)

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from crawler.download.plan.plan import Order, Plan, Steal
+from crawler.download.plan.spans import Spans
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
-from crawler.download.worker.wire import Cut, WasCut
+from crawler.download.worker.wire import Cut, Landed, WasCut
 
 VICTIM, REQUEST = 1, 77
+MIB = 1 << 20
 
 
 async def test_an_order_that_is_cut_twice_answers_both_lanes() -> None:
@@ -30,3 +32,17 @@ async def test_an_order_that_is_cut_twice_answers_both_lanes() -> None:
     await asyncio.wait_for(second, 1)
     assert [cut.end for cut in sent] == [20, 10]
     assert segments._cuts == {}
+
+
+async def test_a_wrong_border_tells_the_hash_at_once_how_far_it_may_believe() -> None:
+    """Not only with the next report, which may be that all is there anew: the hash would never begin again."""
+    frontiers: list[int] = []
+    books = SimpleNamespace(advance=frontiers.append, landed=lambda piece: None, dropped=lambda first, end: None)
+    plan = Plan(3 * MIB, Spans(), 1, MIB, 3 * MIB)
+    segments = Segments(cast("Any", books), plan, ())
+    left, right = plan.begun(0, MIB, 0.0), plan.begun(MIB, 2 * MIB, 0.0)
+    segments._landed(left.id, Landed(REQUEST, 0, MIB, 0, None, 11))
+    plan.landed(left.id, 1.0)
+    assert (plan.frontier, frontiers) == (MIB, [])
+    segments._landed(right.id, Landed(REQUEST, MIB, 2 * MIB, 0, 22, 33))
+    assert (plan.frontier, frontiers) == (0, [0])
