@@ -154,6 +154,7 @@ class Segments:
         fetch = Fetch(
             books.crew.new_order(), books.file, books.part, url, now.first, now.end,
             min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held,
+            silence=source.silence(books.sources.terms),
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
@@ -177,7 +178,9 @@ class Segments:
         finally:
             del self._running[order.id]
             if running.ended.done():
-                self._settle(order, running.ended.result())
+                ended = running.ended.result()
+                self._books.reached(ended.received, self._loop.time() - running.began)
+                self._settle(order, ended)
             self.wake()
         self._judge(ended, source, running)
 

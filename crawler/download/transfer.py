@@ -51,7 +51,10 @@ class Transfer:
         self, wanted: Wanted, yard: Yard, *, progress: ProgressSink | None = None, on_redirect: OnRedirect = "follow"
     ) -> None:
         options = yard.options
-        terms = Patience(options.retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
+        terms = Patience(
+            options.retries, options.retry_delay, options.retry_delay_max, options.retry_after_max,
+            options.stall_timeout,
+        )  # fmt: skip
         self._wanted = wanted
         self._yard = yard
         self._options = options

@@ -41,6 +41,8 @@ class Fetch(NamedTuple):
     """What to compute of such a small file."""
     is_held: bool = False
     """Keep the bytes in memory and write them when told `Write`: another order works on the same ones."""
+    silence: float = 0.0
+    """Seconds without a byte after which a part is given up, to be gone on with elsewhere; 0: as long as any body."""
 
 
 class Go(NamedTuple):
