@@ -31,12 +31,8 @@ from tests.support.slow_disk import slow_down
 
 MIB = 1024 * 1024
 IDENTITY: dict[str, Plain] = {
-    "size": 0,
-    "etag": '"version-a"',
-    "weak": None,
-    "last_modified": None,
-    "is_date_strong": False,
-}
+    "size": 0, "etag": '"version-a"', "weak": None, "last_modified": None, "is_date_strong": False,
+}  # fmt: skip
 
 
 def most_memory(pid: int) -> int:
