@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from crawler.config.kinds import FilePath, Size, SizeOrZero, Switch, read_text
+from crawler.config.kinds import FilePath, Size, SizeOrZero, Switch, Time, read_text
 from crawler.config.parsed import Finding, Parsed, Source, meaning, refuse
 from crawler.config.section import Section
 from crawler.config.web import Seed
@@ -107,6 +107,13 @@ class Downloads(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1024)] | None,
         meaning("Processes that receive files. When absent: one for each core this process may use."),
     ] = None
+    stall_timeout: Annotated[
+        Time,
+        meaning(
+            "Silence after which a connection is given up and its rest asked for on another; fetch.read_timeout bounds "
+            "it, and is what a server has that serves no parts."
+        ),
+    ] = 10.0
     max_bytes: Annotated[Size | None, meaning("Longest file; a longer one fails, and nothing of it is kept.")] = None
     require_digest: Annotated[
         Switch, meaning("A file fails when no digest is known that proves it, instead of being recorded as unverified.")

@@ -14,6 +14,7 @@ from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
 from crawler.download.plan.refusals import Refusals
+from crawler.download.plan.sizes import SMALLEST
 from crawler.download.proof.discover import Claim, Trust, claims_of
 from crawler.download.quiet import ended as gone
 from crawler.download.retry import GivenUp, Source, Sources
@@ -60,6 +61,10 @@ class Books:
         self.resumed_bytes = 0
         self.segments = 0
         """Most requests at once."""
+        self.best_rate = 0.0
+        """Bytes a second of the best request so far; 0 before any was measured."""
+        self.streams_left = 0
+        """Streams of the whole file that were given up because they crawled."""
         self.frontier = 0
         self.hashed = 0
         self.unsynced = 0
@@ -173,6 +178,11 @@ class Books:
     def received(self, ended: Ended) -> None:
         """Count what came off the wire."""
         self.received_bytes += ended.received
+
+    def reached(self, size: int, seconds: float) -> None:
+        """Note how fast a request was; one that is too short tells nothing."""
+        if size >= SMALLEST:
+            self.best_rate = max(self.best_rate, size / max(seconds, 0.001))
 
     def refused(self, url: str, ended: Ended) -> None:
         """Remember that a host would not serve a request beside those that are under way there, of any file.

@@ -1,4 +1,4 @@
-"""How often one file was found to be another one than before, and when that is enough.
+"""What makes a file begin again: how often it was found to be another one than before, and when that is enough.
 
 News comes in two ways: in the middle of an attempt, when an answer does not fit what was pinned; and between two, when
 an attempt broke and the next one meets another version. Either way all that had come is lost. Places are not compared
@@ -15,6 +15,21 @@ from crawler.download.retry import GivenUp, Source
 
 MAX_CHANGES: Final = 3
 """After which a file is begun once more; at the next it is given up."""
+
+
+class FileChanged(Exception):
+    """What comes now belongs to another file than what came before: all of it is to be discarded."""
+
+
+class PartsRefused(Exception):
+    """The server gives the whole file or nothing."""
+
+
+def refuse_parts(source: Source, fault: Fault, detail: str) -> None:
+    """Do without parts, or without a place that was only offered. Raises PartsRefused."""
+    if not source.is_offered:
+        raise PartsRefused(detail)
+    source.end(fault, detail)
 
 
 class Changes:

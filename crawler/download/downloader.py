@@ -54,7 +54,8 @@ class Downloader:
         self._root = Path(root).absolute()
         self._options = options or DownloadOptions()
         self._refusals = Refusals(max(self._options.segments, self._options.per_host))
-        self._gate = gate or HostGate(self._options.per_host, self._refusals)
+        chosen = self._options
+        self._gate = gate or HostGate(chosen.per_host, self._refusals, chosen.retry_after_max)
         self._pool = pool
         self._stack = AsyncExitStack()
         self._yard: Yard | None = None

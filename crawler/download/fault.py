@@ -114,6 +114,17 @@ RETRYABLE: Final = frozenset({
 })  # fmt: skip
 """What may be different at the next attempt. Each attempt is counted by whoever makes it."""
 
+OF_RANGES: Final = frozenset({
+    Fault.RANGE_IGNORED, Fault.RANGE_WRONG, Fault.RANGE_REFUSED, Fault.NOT_PARTIAL, Fault.HTTP_4XX, Fault.PROTOCOL,
+})  # fmt: skip
+"""What a server may do to a request for a part, and not to one for the whole."""
+
+OF_LATER_RANGES: Final = OF_RANGES | {
+    Fault.CHANGED, Fault.CHANGED_TOO_OFTEN, Fault.SEAM_MISMATCH, Fault.GONE, Fault.AUTH, Fault.REDIRECT_TO_PAGE,
+    Fault.SHORT_BODY, Fault.EXCESS_BODY, Fault.ENCODED,
+}  # fmt: skip
+"""The same for requests behind the first, which had been answered well."""
+
 NEVER_RETRIED: Final = frozenset({501, 505, 506, 508, 510, 511})
 """5xx that say what the server is, not how it feels (RFC 9110 15.6, RFC 2295, 5842, 2774, 6585)."""
 

@@ -87,7 +87,7 @@ class Opening:
             head: asyncio.Future[Head] = self._loop.create_future()
             order = Fetch(
                 books.crew.new_order(), books.file, "", url, 0, END_UNKNOWN if is_single else FIRST_BYTES, 0, None,
-                small, hashes, wants_digest=self._is_curious,
+                small, hashes, wants_digest=self._is_curious, silence=source.silence(books.sources.terms),
             )  # fmt: skip
             running = hand.begin(order, self._listener(url, head))
             running.ended.add_done_callback(lambda _: books.gate.leave(url))

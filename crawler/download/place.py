@@ -45,6 +45,7 @@ class Place:
         except FileNotFoundError:  # another process had nothing to keep, and tidied up
             prepare(root)
             self._lock = TargetLock(self.places)
+            prepare(root)  # what the other was still removing then
         try:
             recover(self.places)
             self.standing: Standing = standing(self.places)

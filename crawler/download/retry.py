@@ -36,6 +36,8 @@ class Patience(NamedTuple):
     delay: float
     delay_max: float
     retry_after_max: float
+    stall: float = 0.0
+    """Without a byte of a part, after which the rest of it is asked for again; 0: none of its own."""
 
 
 class Failure(NamedTuple):
@@ -100,6 +102,13 @@ class Source:
         if self.is_matched and self.pinned is not None:
             self._denied = self.pinned.etag
         self.is_matched = False
+
+    def silence(self, terms: Patience) -> float:
+        """Return after how long without a byte a part from here is given up; 0 when that is no business of ours.
+
+        A server that is slow but alive gets twice as long each time that nothing came, and its last chance undisturbed.
+        """
+        return terms.stall * 2**self.failures if self.failures < terms.retries else 0.0
 
     def begin_again(self) -> None:
         """Forget where this led and what was found there; not what went wrong."""

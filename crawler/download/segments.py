@@ -13,6 +13,7 @@ from typing import assert_never
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
+from crawler.download.changes import FileChanged, refuse_parts
 from crawler.download.disk.journal import Piece
 from crawler.download.fault import Fault
 from crawler.download.hand import Hand, Running
@@ -38,14 +39,6 @@ MAX_SEAM_FAULTS = 4
 """Borders that did not fit, after which the file counts as another one."""
 MAX_LOST = 5
 """Workers that may die while they work on one file."""
-
-
-class FileChanged(Exception):
-    """What comes now belongs to another file than what came before: all of it is to be discarded."""
-
-
-class PartsRefused(Exception):
-    """The server gives the whole file or nothing."""
 
 
 class Segments:
@@ -154,6 +147,7 @@ class Segments:
         fetch = Fetch(
             books.crew.new_order(), books.file, books.part, url, now.first, now.end,
             min(OVERLAP, now.first), tuple(self._pinned(source)), is_held=is_held, is_matched=source.is_matched,
+            silence=source.silence(books.sources.terms),
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
@@ -177,7 +171,9 @@ class Segments:
         finally:
             del self._running[order.id]
             if running.ended.done():
-                self._settle(order, running.ended.result())
+                ended = running.ended.result()
+                self._books.reached(ended.received, self._loop.time() - running.began)
+                self._settle(order, ended)
             self.wake()
         self._judge(ended, source, running)
 
@@ -343,7 +339,7 @@ class Segments:
         Without the overlap a file that changes meanwhile, under the same tag, would be put together from two versions.
         """
         if running.lead and source.has_short_parts:
-            _refuse_parts(source, Fault.SHORT_BODY, "parts that do not even bring the overlap with what is there")
+            refuse_parts(source, Fault.SHORT_BODY, "parts that do not even bring the overlap with what is there")
             return
         source.has_short_parts = True
         self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
@@ -376,7 +372,7 @@ class Segments:
     def _parts_refused_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
         """Try once more, since some servers behind one name know ranges and some do not; then do without them."""
         if source.is_single:
-            _refuse_parts(source, fault, ended.detail)
+            refuse_parts(source, fault, ended.detail)
             return
         source.is_single = True
         self._failed_at(source, running, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
@@ -390,10 +386,3 @@ class Segments:
             future = self._cuts.get(number)
             if future is not None and not future.done():
                 future.set_result(None)
-
-
-def _refuse_parts(source: Source, fault: Fault, detail: str) -> None:
-    """Do without parts, or without a place that was only offered. Raises PartsRefused."""
-    if not source.is_offered:
-        raise PartsRefused(detail)
-    source.end(fault, detail)

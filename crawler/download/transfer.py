@@ -13,11 +13,11 @@ from typing import Any, assert_never
 
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
-from crawler.download.changes import Changes
+from crawler.download.changes import Changes, FileChanged, PartsRefused
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
-from crawler.download.fault import Fault
+from crawler.download.fault import OF_LATER_RANGES, OF_RANGES, Fault
 from crawler.download.names import UnsafeName, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
@@ -26,7 +26,6 @@ from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, 
 from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
 from crawler.download.retry import GivenUp, Patience, Sources
-from crawler.download.segments import FileChanged, PartsRefused
 from crawler.download.there import as_wanted
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
@@ -35,15 +34,6 @@ from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
 MAX_NAMES = 1000
-_OF_RANGES = frozenset({
-    Fault.RANGE_IGNORED, Fault.RANGE_WRONG, Fault.RANGE_REFUSED, Fault.NOT_PARTIAL, Fault.HTTP_4XX, Fault.PROTOCOL,
-})  # fmt: skip
-"""What a server may do to a request for a part, and not to one for the whole."""
-_OF_LATER_RANGES = _OF_RANGES | {
-    Fault.CHANGED, Fault.CHANGED_TOO_OFTEN, Fault.SEAM_MISMATCH, Fault.GONE, Fault.AUTH, Fault.REDIRECT_TO_PAGE,
-    Fault.SHORT_BODY, Fault.EXCESS_BODY, Fault.ENCODED,
-}  # fmt: skip
-"""The same for requests behind the first, which had been answered well."""
 _PAGES = ("html", "htm", "xhtml", "php", "asp", "aspx", "jsp")
 
 
@@ -54,7 +44,10 @@ class Transfer:
         self, wanted: Wanted, yard: Yard, *, progress: ProgressSink | None = None, on_redirect: OnRedirect = "follow"
     ) -> None:
         options = yard.options
-        terms = Patience(options.retries, options.retry_delay, options.retry_delay_max, options.retry_after_max)
+        terms = Patience(
+            options.retries, options.retry_delay, options.retry_delay_max, options.retry_after_max,
+            options.stall_timeout,
+        )  # fmt: skip
         self._wanted = wanted
         self._yard = yard
         self._options = options
@@ -159,7 +152,7 @@ class Transfer:
                     return done
         except GivenUp as trouble:
             has_begun = self._books.pinner is not None
-            if self._is_single or trouble.last not in (_OF_LATER_RANGES if has_begun else _OF_RANGES):
+            if self._is_single or trouble.last not in (OF_LATER_RANGES if has_begun else OF_RANGES):
                 raise
             return await self._at_last(trouble)
 

@@ -107,6 +107,9 @@ class DownloadOptions:
     retry_delay_max: float = 30.0
     retry_after_max: float = 120.0
     """A server that asks for a longer pause is given up."""
+    stall_timeout: float = 10.0
+    """Without a byte of a part, after which its connection is given up and its rest asked for on another. Doubled
+    while nothing comes, up to `fetch.read_timeout`; a stream that would have to begin again has all of that."""
     max_bytes: int | None = None
     """A larger file is refused."""
     require_digest: bool = False
@@ -138,6 +141,8 @@ class DownloadOptions:
             raise ValueError(f"processes: expected 1 or more, got {self.processes!r}")
         if self.rate_limit is not None and not self.rate_limit > 0:
             raise ValueError(f"rate_limit: expected bytes per second > 0, got {self.rate_limit!r}")
+        if not self.stall_timeout > 0:
+            raise ValueError(f"stall_timeout: expected seconds > 0, got {self.stall_timeout!r}")
         for name in ("retries", "retry_delay", "retry_delay_max", "retry_after_max"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)!r}")

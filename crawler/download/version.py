@@ -10,10 +10,12 @@ from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile
+from crawler.download.fault import Fault
 from crawler.download.hand import Hand
 from crawler.download.opening import Opened
 from crawler.download.place import Left
 from crawler.download.plan.plan import Order, Plan, piece_for
+from crawler.download.plan.rescue import LOOK, MOST_STREAMS, is_unlucky
 from crawler.download.plan.spans import Spans
 from crawler.download.proof.discover import algorithms_for
 from crawler.download.quiet import ended as gone
@@ -76,7 +78,10 @@ class Version:
         return books.size
 
     async def in_one(self, opened: Opened, journal: JournalFile, check: Callable[[int], None]) -> Ended:
-        """Fetch a file that comes in one answer; return how that ended. `check` may raise when the size is known."""
+        """Fetch a file that comes in one answer; return how that ended. `check` may raise when the size is known.
+
+        A stream that crawls is given up as too slow where the next one may be luckier.
+        """
         books, running = self._books, opened.running
         self._follow(journal)
 
@@ -91,13 +96,19 @@ class Version:
         books.segments = max(books.segments, 1)
         running.go(books.part, is_small=False)
         keeping = self._loop.create_task(books.keep_journal())
+        looking = self._loop.create_task(self._crawls(opened))
         try:
-            await first_of(keeping, running.ended)
+            await first_of(keeping, running.ended, looking)
             if keeping.done():
                 keeping.result()
+            if looking.done():
+                await running.stop()
             ended = await running.wait()
         finally:
-            await gone(keeping)
+            await gone(keeping, looking)
+        if ended.fault == Fault.INTERRUPTED and not looking.cancelled():
+            books.streams_left += 1
+            ended = ended._replace(fault=Fault.TOO_SLOW, detail="other connections to the file were far faster")
         books.received(ended)
         if not ended.fault:
             size = max(ended.upto, 0)
@@ -106,6 +117,21 @@ class Version:
                 await run_blocking(os.ftruncate, journal.fd, size)  # an attempt before may have been longer
             books.size = size
         return ended
+
+    async def _crawls(self, opened: Opened) -> None:
+        """Return when a stream is so slow that it is better asked for again; never, where that cannot be told."""
+        books, source = self._books, opened.source
+        may_leave = books.streams_left < MOST_STREAMS and source.failures < books.sources.terms.retries
+        if not may_leave or opened.end is None or books.options.rate_limit is not None:
+            await self._loop.create_future()
+            return
+        before = books.frontier
+        while True:
+            await asyncio.sleep(LOOK)
+            rate = (books.frontier - before) / LOOK
+            before = books.frontier
+            if is_unlucky(rate, books.best_rate, opened.end - before):
+                return
 
     def _plan(self, size: int, done: Spans) -> Plan:
         books, segments = self._books, self._books.options.segments

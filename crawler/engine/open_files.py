@@ -28,6 +28,7 @@ def download_options(config: Config) -> DownloadOptions:
         retry_delay=config.fetch.retry_delay,
         retry_delay_max=config.fetch.retry_delay_max,
         retry_after_max=config.politeness.retry_after_max,
+        stall_timeout=table.stall_timeout,
         max_bytes=table.max_bytes,
         require_digest=table.require_digest,
         algorithms=table.digests,

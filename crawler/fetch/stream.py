@@ -118,6 +118,10 @@ class Answer:
         """Note that the server is not to blame for the last pause: whoever reads did not want more."""
         self._exchange.moved = asyncio.get_running_loop().time()
 
+    def expect_bytes_within(self, seconds: float) -> None:
+        """Wait no longer than this for each next byte; `read_timeout` stays the most."""
+        self._exchange.silence = seconds
+
     def redirect_target(self) -> CanonicalUrl | None:
         """Return where Location leads; None when that is no http(s) URL."""
         location = next((value for name, value in self._response.raw_headers if name.lower() == b"location"), b"")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
 
 from aiohttp import StreamReader
 
@@ -45,6 +46,7 @@ class Exchange:
         "phase",
         "seen",
         "sent",
+        "silence",
         "started",
         "stream",
         "task",
@@ -60,6 +62,7 @@ class Exchange:
         self.began = now  # of this phase
         self.moved = now  # last time a byte of the body was seen
         self.seen = 0
+        self.silence: float | None = None  # seconds, where less than `read_timeout` is waited for a byte of the body
         self.stream: StreamReader | None = None
         self.guard: Guard | None = None
         self.expired: Reason | None = None
@@ -175,7 +178,7 @@ class Watch:
         if seen != exchange.seen:
             exchange.seen = seen
             exchange.moved = now
-        elif now - exchange.moved >= self._options.read_timeout:
+        elif now - exchange.moved >= min(self._options.read_timeout, exchange.silence or inf):
             return Reason.READ_TIMEOUT
         if elapsed >= self._options.min_rate_after and seen < self._options.min_rate * elapsed:
             return Reason.TOO_SLOW

@@ -160,13 +160,6 @@ def one_round(server: FaultServer, folder: Path, chance: random.Random, phases: 
     return kills, kept
 
 
-def asks(process: subprocess.Popen[str], server: FaultServer) -> None:
-    """Wait for the first request: on a busy machine that takes longer than all the rest."""
-    late = time.monotonic() + 30
-    while not server.exchanges and process.poll() is None and time.monotonic() < late:
-        time.sleep(0.01)
-
-
 def check(root: Path) -> None:
     """Assert that every file is right and nothing else is there."""
     for number, size in enumerate(SIZES):

@@ -186,6 +186,8 @@ class JournalFile:
         try:
             if found.cut_at < len(data):
                 disk.truncate(log, found.cut_at)
+            if header.size is not None and size > header.size:  # D84: appended to by somebody; no piece lies there
+                disk.truncate(fd, header.size)
         except BaseException:
             journal.close()
             raise

@@ -133,9 +133,12 @@ def prepare(root: Path, disk: Disk = DISK) -> None:
 
 
 def tidy(root: Path, disk: Disk = DISK) -> None:
-    """Remove the room if nothing is in it: nothing was downloaded. Waits for nobody; who needs it makes it again."""
+    """Remove the room if nothing is in it: nothing was downloaded. Waits for nobody; who needs it makes it again.
+
+    The folder of locks first: whoever holds one (D98) is about to need the others, empty as they may be.
+    """
     room = root / ROOM
-    for folder in (room / "receipts", room / "parts", room / "locks", room):
+    for folder in (room / "locks", room / "receipts", room / "parts", room):
         try:
             disk.remove_folder(folder)
         except OSError:

@@ -1,8 +1,11 @@
-"""What an idle connection can do for an order that takes long: cut it so that both end together, or race it.
+"""What can be done for what takes long: an idle connection cuts an order so that both end together, or races it.
 
 Both cost something. The victim of a cut has asked for more than it may write, so its connection is lost (HTTP/1.1 has
 no way to end an answer early): a rescue has to save more than that. Little is not worth two requests: it is fetched
 twice, and the first to have it wins.
+
+A stream of the whole file has nobody beside it, and begins again at 0 wherever it is given up. Where it crawls although
+other connections were fast, that is worth a few seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +16,11 @@ from typing import Final
 PAGE: Final = 4096  # bytes; cuts are made between pages
 HEDGE: Final = 256 * 1024  # bytes; less than this is raced instead of cut
 GAIN: Final = 0.05  # seconds that a rescue must save at least
+
+SLOWER: Final = 16  # times slower than the best connection of the same file: this one is unlucky, not the line
+WORTH: Final = 10.0  # seconds that a stream has to go on for, to be given up
+LOOK: Final = 3.0  # seconds over which the rate of a stream is taken
+MOST_STREAMS: Final = 2  # given up for one file; the next may be as slow as it likes
 
 
 class Race(Enum):
@@ -38,3 +46,11 @@ def cut_or_race(upto: int, end: int, rate: float, mine: float, latency: float) -
         return None
     saved = seconds - max((cut - upto) / rate, latency + (end - cut) / mine)
     return cut if saved > max(GAIN, 2 * latency) else None
+
+
+def is_unlucky(rate: float, best: float, left: int) -> bool:
+    """Return whether a stream with `left` bytes to come is better asked for again, on another connection.
+
+    `rate` is the stream's over the last seconds, `best` what a connection has reached for this file, in bytes a second.
+    """
+    return rate * SLOWER < best and left > rate * WORTH

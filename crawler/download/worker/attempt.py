@@ -209,6 +209,8 @@ class Attempt:
         order = self.order
         if first > order.first:
             raise Trouble(Fault.RANGE_WRONG, f"asked for byte {order.first}, got a part from {first}")
+        if order.silence:
+            answer.expect_bytes_within(order.silence)
         mine = end if order.end == END_UNKNOWN else min(end, order.end)
         if order.end == END_UNKNOWN and end != identity.size:
             raise Trouble(Fault.RANGE_WRONG, "a part, though the whole was asked for")

@@ -45,6 +45,8 @@ class Fetch(NamedTuple):
     """Send If-Match with the strong tag of `pinned`, beside If-Range."""
     wants_digest: bool = False
     """Ask for the digest of the file, if the server happens to know it."""
+    silence: float = 0.0
+    """Seconds without a byte after which a part is given up, to be gone on with elsewhere; 0: as long as any body."""
 
 
 class Go(NamedTuple):

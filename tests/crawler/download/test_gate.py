@@ -88,3 +88,30 @@ async def test_a_pause_holds_for_those_who_come() -> None:
     began = asyncio.get_running_loop().time()
     await gate.enter(URL)
     assert asyncio.get_running_loop().time() - began >= 0.05
+
+
+async def test_d67_a_host_that_wants_a_pause_has_it_though_nobody_is_inside() -> None:
+    """Whom it refused has left by then; the next to come is another file."""
+    gate = HostGate(8, Refusals(8), retry_after_max=60.0)
+    (task,) = await entered(gate, 1)
+    await task
+    gate.leave(URL)
+    gate.slow_down(URL, 5.0)
+    tasks = await entered(gate, 2) + await entered(gate, 1, OTHER)
+    assert inside(tasks) == [False, False, True]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_a_pause_that_is_over_is_forgotten_and_none_is_longer_than_allowed() -> None:
+    gate = HostGate(8, Refusals(8), retry_after_max=0.01)
+    gate.slow_down(URL, 86_400.0)
+    (task,) = await entered(gate, 1)
+    await asyncio.wait_for(task, 5)
+    gate.leave(URL)
+    for number in range(100):
+        gate.slow_down(f"http://{number}.example/", 86_400.0)
+    await asyncio.sleep(0.02)
+    gate.slow_down(URL, 1.0)
+    assert len(gate._hosts) == 1

@@ -16,7 +16,7 @@ from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.follow import recheck
 from crawler.download.disk.journal import read
 from crawler.download.disk.journal_file import JournalFile, TargetLock
-from crawler.download.disk.layout import Places, key_of, places_of, prepare_target
+from crawler.download.disk.layout import Places, key_of, places_of, prepare_target, tidy
 from tests.support.downloads import IDENTITY, URL, body, fetch, opened, piece_of
 
 DATA = body(4000)
@@ -375,3 +375,13 @@ def test_d80_no_folder_above_a_target_is_a_link_or_a_file(tmp_path: Path, what: 
         prepare_target(places_of(root, "data/deep/set.bin"))
     assert raised.value.fault == "name_unsafe"
     assert list(outside.iterdir()) == []
+
+
+def test_d98_who_had_nothing_to_keep_leaves_the_folders_to_who_holds_a_lock(tmp_path: Path) -> None:
+    """The holder has made no temporary file yet: its folder is empty, and about to be needed."""
+    places = opened(tmp_path)
+    with TargetLock(places):
+        tidy(tmp_path)
+        assert places.parts.is_dir()
+    tidy(tmp_path)
+    assert not places.parts.exists()

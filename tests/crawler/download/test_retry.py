@@ -114,3 +114,15 @@ def test_the_first_place_that_may_be_asked_is_best() -> None:
         sources.best(5.0)
     assert caught.value.fault is Fault.AUTH
     assert "1 other place" in caught.value.detail
+
+
+def test_each_silence_is_awaited_twice_as_long_as_the_last_and_the_final_one_to_the_end() -> None:
+    """A server that is slow but alive is given up early, and is served in the end."""
+    source, terms = Source("http://a/"), TERMS._replace(stall=10.0)
+    waits = []
+    for _ in range(4):
+        waits.append(source.silence(terms))
+        fail(source, Fault.TIMEOUT)
+    assert waits == [10.0, 20.0, 40.0, 0.0]
+    source.moved()
+    assert source.silence(terms) == 10.0

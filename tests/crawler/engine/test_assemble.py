@@ -119,6 +119,7 @@ folder = "elsewhere"
 concurrency = 3
 segments = 2
 processes = 1
+stall_timeout = "7s"
 max_bytes = "2GiB"
 require_digest = true
 page_digests = false
@@ -322,6 +323,7 @@ PLACES: dict[str, Where] = {
     "downloads.concurrency": lambda a: (a.downloads.files, a.desk._places._value),
     "downloads.segments": lambda a: (a.downloads.segments,),
     "downloads.processes": lambda a: (a.downloads.processes,),
+    "downloads.stall_timeout": lambda a: (a.downloads.stall_timeout,),
     "downloads.max_bytes": lambda a: (a.downloads.max_bytes,),
     "downloads.require_digest": lambda a: (a.downloads.require_digest,),
     "downloads.page_digests": lambda a: (a.spec.claims is not None,),
