@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import time
-import zlib
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from crawler.download.disk.journal_file import JournalFile
 from crawler.download.disk.layout import places_of, prepare, prepare_target
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.downloader import Downloader
+from crawler.download.proof.checksum import checksum
 from crawler.download.proof.digests import parse_digest
 from crawler.download.values import Wanted
 from crawler.download.worker.terms import PRELOAD
@@ -86,7 +86,7 @@ def left_in_pieces(root: Path, url: str, file: ServedFile, piece: int, every: in
         if number % every == every - 1:
             DISK.write_all(journal.fd, bytes(end - at), at)
             continue
-        journal.landed(Piece(at, end, zlib.crc32(data[at:end])))
+        journal.landed(Piece(at, end, checksum(data[at:end], 0)))
         count += 1
     journal.commit()
     journal.close()

@@ -17,10 +17,12 @@ from tests.support.downloading import LIMIT_SECONDS, options
 
 KIB = 1024
 SIZE = 1100 * KIB
+RATES = {1: 80.0 * KIB, 3: 20.0 * KIB}
+"""Of the crawling ones: what is left of the third is cut once more, and then too little for another cut."""
 
 
 class Racing:
-    """A server whose first connection crawls, so that the rest of its part is fetched twice.
+    """A server some of whose connections crawl, so that the rest of a part is fetched twice.
 
     Who fetches bytes that are on their way already gets those of another version, under the same name, the first time.
     """
@@ -36,8 +38,8 @@ class Racing:
         reply = serve(request, self.file)
         is_race = reply.end in self.asked and reply.length < HEDGE
         self.asked.append(request.first + OVERLAP)
-        if request.number == 1:
-            return replace(reply, rate=80.0 * KIB)
+        if request.number in RATES:
+            return replace(reply, rate=RATES[request.number])
         if not is_race:
             return reply
         self.races += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from crawler.download.fault import Fault
 from crawler.download.plan.seams import OVERLAP
+from crawler.download.proof.checksum import checksum
 from crawler.download.worker.attempt import Attempt
 from crawler.download.worker.limiter import Limiter
 from crawler.download.worker.wire import END_UNKNOWN, Ended, Fetch, Held, Landed, Progress, Report, Write
@@ -101,8 +101,8 @@ async def test_a_part_lands_where_it_belongs_and_nowhere_else(
     ended = told.ended
     assert (ended.fault, ended.status, ended.upto, ended.received) == ("", 206, 200_000, 100_000 + OVERLAP)
     assert told.landed == Landed(
-        1, 100_000, 200_000, zlib.crc32(DATA[100_000:200_000]), zlib.crc32(DATA[100_000 - OVERLAP : 100_000]),
-        zlib.crc32(DATA[200_000 - OVERLAP : 200_000]),
+        1, 100_000, 200_000, checksum(DATA[100_000:200_000], 0), checksum(DATA[100_000 - OVERLAP : 100_000], 0),
+        checksum(DATA[200_000 - OVERLAP : 200_000], 0),
     )  # fmt: skip
     assert os.pread(fd, 100_000, 100_000) == DATA[100_000:200_000]
     assert written(fd) == [(at, at + 1000) for at in range(100_000, 200_000, 1000)]
@@ -132,7 +132,7 @@ async def test_a_body_that_ends_early_counts_as_far_as_it_came(
     upto = told.ended.upto
     assert 100_000 < upto <= 100_000 + 50_000 - OVERLAP
     assert told.landed is not None
-    assert (told.landed.end, told.landed.crc) == (upto, zlib.crc32(DATA[100_000:upto]))
+    assert (told.landed.end, told.landed.crc) == (upto, checksum(DATA[100_000:upto], 0))
     assert os.pread(fd, upto - 100_000, 100_000) == DATA[100_000:upto]
 
 
@@ -213,7 +213,7 @@ async def test_a_hedge_writes_what_its_rival_had_not(
     assert os.pread(fd, 100_000, 100_000) == DATA[100_000:200_000]
     if known < 200_000:
         assert told.landed is not None
-        assert told.landed[1:4] == (known, 200_000, zlib.crc32(DATA[known:200_000]))
+        assert told.landed[1:4] == (known, 200_000, checksum(DATA[known:200_000], 0))
 
 
 @pytest.mark.parametrize("where", [100_000, 115_000, 129_999])

@@ -52,7 +52,7 @@ def slowly(file: ServedFile, rate: float) -> object:
 def leftovers(root: Path) -> list[str]:
     """What lies in the folder of temporary files, and what locks are left."""
     room = root / ".crawlmill"
-    return sorted(path.name for folder in ("parts", "locks") for path in (room / folder).iterdir())
+    return sorted(path.name for folder in ("parts", "locks") for path in room.glob(f"{folder}/*"))
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, MIB - 1, MIB, MIB + 1, 4 * MIB, 4 * MIB + 1, 20 * MIB])
