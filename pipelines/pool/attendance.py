@@ -15,7 +15,6 @@ One loop attends at a time. Others, and threads without a loop, are served by wh
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from collections import deque
@@ -24,6 +23,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pipelines.pool.bell import running_loop
 from pipelines.pool.channel import SCRATCH_BYTES
 from pipelines.pool.closing import Closing
 from pipelines.pool.crew import Crew, Worker
@@ -59,7 +59,7 @@ class Attendance:
 
         Called with every task, so it is cheap when there is nothing to do.
         """
-        loop = _running_loop()
+        loop = running_loop()
         attendant = self._attendant
         if loop is None or (attendant is not None and (attendant.loop() is loop or self._is_served(attendant))):
             return
@@ -92,7 +92,7 @@ class Attendance:
     def leave(self) -> None:
         """Let go of the loop now, if it is the one that runs here. After `end`."""
         attendant = self._attendant
-        if attendant is not None and attendant.loop() is _running_loop():
+        if attendant is not None and attendant.loop() is running_loop():
             attendant.leave()
 
     def called(self, attendant: _Attendant) -> None:
@@ -215,9 +215,3 @@ class _Attendant:
             self.leave()
         else:
             self._attendance.called(self)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs in this thread, if any; without importing asyncio for those who do not use it."""
-    events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()  # noqa: SLF001  # the public one raises, which is slow

@@ -6,6 +6,7 @@ on its way to a loop, others that are done by then go with it.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -13,6 +14,12 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import asyncio
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, if any; without importing asyncio for those who do not use it."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()  # noqa: SLF001  # the public one raises, which is slow
 
 
 class Bell:
@@ -24,6 +31,10 @@ class Bell:
 
     def ring(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
         """Have `waiter` set, from any thread; nobody waits any more on a loop that is closed."""
+        if running_loop() is loop:  # which took the answer itself: see attendance.py
+            if not waiter.done():
+                waiter.set_result(None)
+            return
         self._waiters.append(waiter)  # before the look at the lock: whoever holds it has not begun to answer
         if self._is_rung.acquire(blocking=False):
             try:

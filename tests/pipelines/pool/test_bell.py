@@ -73,3 +73,16 @@ def test_a_loop_that_is_gone_takes_its_bell_along(factory: type[asyncio.Abstract
     del loop, waiter
     gc.collect()
     assert len(module._bells) < before
+
+
+async def test_a_loop_that_took_the_answer_itself_is_not_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to its own pipe, and a read of it, for each answer."""
+    loop, bell = asyncio.get_running_loop(), Bell()
+    calls = list[object]()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: calls.append(args))
+    waiter, late = loop.create_future(), loop.create_future()
+    bell.ring(loop, waiter)
+    await asyncio.wait_for(waiter, 1)
+    late.cancel()
+    bell.ring(loop, late)
+    assert calls == []
