@@ -44,7 +44,7 @@ def test_where_each_brings_its_share_all_are_kept(limit: int) -> None:
 
 
 def test_a_trial_that_loses_is_over_after_a_glance() -> None:
-    seen = drive(Capacity(8), lambda count: count * 1e7, 15)
+    seen = drive(Capacity(8), lambda count: count * 1e7, FIRST_TRIAL + 7)
     assert 0 < seen.count(7) * TICK <= GLANCE + SETTLE + 3 * TICK
     assert seen[-1] == 8
 
