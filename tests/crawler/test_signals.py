@@ -41,7 +41,7 @@ def stuck_site() -> Iterator[Site]:
 def test_the_first_signal_drains_and_the_same_command_finishes(
     number: signal.Signals, make_job: MakeJob, slow_site: Site, undisturbed: list[Record]
 ) -> None:
-    job = make_job(slow_site, fetch={"uvloop": number != signal.SIGHUP})  # one of them on asyncio's own loop
+    job = make_job(slow_site, fetch={"uvloop": number != signal.SIGHUP, "concurrency": 20})  # one on asyncio's own loop
     process = in_the_middle(job)
     process.send_signal(number)
     ran = end_of(process)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,8 @@ class Belongings:
         # The loop's default executor (aiofiles, getaddrinfo) is the loop's; threads of run_blocking are everybody's.
         names = (thread.name for thread in threading.enumerate())
         threads = {name for name in names if not name.startswith(("asyncio_", "blocking-"))}
-        children = {
-            int(pid)
-            for path in Path("/proc/self/task").glob("*/children")
-            if path.exists()
-            for pid in path.read_text().split()
-        }
+        children: set[int] = set()
+        for path in Path("/proc/self/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                children |= {int(pid) for pid in path.read_text().split()}
         return tasks, threads, children, len(list(Path("/proc/self/fd").iterdir()))
