@@ -18,7 +18,7 @@ from tests.crash.deadly_stage import PER_MILLE, guilt
 from tests.support.crash_jobs import COMPLETE, Job, Site, assert_no_duplicates
 
 DEATHS = int(os.environ.get("CRAWLMILL_DEATHS", "40"))
-PAGES = max(500, DEATHS * 1000 // PER_MILLE // 2)  # a guilty page breaks two workers or three, and not all are reached
+PAGES = max(500, DEATHS * 600 // PER_MILLE)  # a guilty page breaks two workers or three, and not all are reached
 REASONS = {
     "kill": "parse_crash",
     "segfault": "parse_crash",
