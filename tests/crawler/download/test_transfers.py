@@ -256,6 +256,19 @@ async def test_a_cancelled_download_goes_on_where_it_was(server: FaultServer, tm
     assert leftovers(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("has_ranges", [True, False])
+async def test_without_any_digest_to_compute_a_file_comes_as_well(
+    has_ranges: bool, server: FaultServer, tmp_path: Path, pool: WorkerPool
+) -> None:
+    """Nobody then tells how far the hash is."""
+    file = replace(version("A", 8 * MIB), has_ranges=has_ranges)
+    server.mount(PATH, lambda request: serve(request, file))
+    async with Downloader(tmp_path / "out", replace(options(), algorithms=()), pool=pool) as downloader:
+        result = await asyncio.wait_for(downloader.fetch(Wanted(server.url(PATH), "x")), 20)
+    assert (result.status, result.fault, result.digests) == ("unverified", None, {})
+    assert (tmp_path / "out/x").read_bytes() == file.body.read(0, 8 * MIB)
+
+
 async def test_another_version_is_not_mixed_with_what_was_kept(
     server: FaultServer, tmp_path: Path, pool: WorkerPool
 ) -> None:
