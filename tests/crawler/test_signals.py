@@ -29,6 +29,14 @@ def in_the_middle(job: Job, *arguments: str, **options: Any) -> subprocess.Popen
     return process
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hangups_count() -> Iterator[None]:
+    """Under nohup they are ignored, by whatever is started too; a crawl heeds that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
 def stuck_site() -> Iterator[Site]:
     """A site whose pages do not come."""
