@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from tests.support.torture import Reference, Torture
 KILLS = int(os.environ.get("CRAWLMILL_KILLS", "30"))
 SEED = int(os.environ.get("CRAWLMILL_SEED", time.time_ns() % 1_000_000))
 PER_HOST = 4
+HELD = "127.0.0.77"
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +39,46 @@ def file_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.close()
 
 
-def job_of(site: Site, folder: Path, **output: Any) -> Job:
-    """Return a job that crawls the folder of the files."""
+def job_of(site: Site, folder: Path, *also: str, **output: Any) -> Job:
+    """Return a job that crawls the folder of the files, and other seeds."""
     seed = site.demo.files()[0].url.rpartition("/")[0] + "/"
     tables: Tables = {
-        "job": {"seeds": [seed], "out": str(folder / "out")},
-        "scope": {"max_depth": 1, "allow": ["^/downloads/"]},
+        "job": {"seeds": [seed, *also], "out": str(folder / "out")},
+        "scope": {"max_depth": 1, "allow": ["^/downloads/"], "hosts": [*site.demo.hosts_served, HELD]},
         "politeness": {"per_host": PER_HOST},
         "downloads": {"patterns": ["*.bin", "*.zip", "*.pdf"], "content_types": ["application/zip"]},
         "output": output or {"commit_interval": "50ms"},
     }
     return Job(folder, site, tables)
+
+
+@contextmanager
+def held_page() -> Iterator[tuple[str, threading.Event]]:
+    """Serve one page that comes no sooner than its event is set, so that a crawl of it cannot end."""
+    let_go = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/robots.txt":
+                self.send_error(404)
+            elif let_go.wait(60.0):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer((HELD, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="held page")
+        thread.start()
+        try:
+            yield f"http://{HELD}:{server.server_port}/downloads/held", let_go
+        finally:
+            let_go.set()
+            server.shutdown()
+            thread.join(10.0)
 
 
 def assert_files(site: Site, job: Job) -> None:
@@ -96,24 +129,26 @@ def test_kills_change_nothing_about_files(file_site: Site, tmp_path: Path) -> No
 def test_a_file_that_has_its_name_before_it_has_its_line_is_recorded_without_another_request(
     file_site: Site, tmp_path: Path
 ) -> None:
-    job = job_of(file_site, tmp_path / "job", commit_interval="1h")  # so that nothing is committed before the kill
-    known = len(file_site.requests())
-    process = job.start()
     names = {
         file.url.rpartition("/")[2] for file in file_site.demo.files() if file.status in ("verified", "unverified")
     }
     names -= {"get?id=7"}  # has another name on disk
-    receipts = job.out / "files" / ".crawlmill" / "receipts"
+    known = len(file_site.requests())
+    with held_page() as (held, let_go):  # the last commit of a crawl comes when nothing is left to do
+        job = job_of(file_site, tmp_path / "job", held, commit_interval="1h")
+        receipts = job.out / "files" / ".crawlmill" / "receipts"
 
-    def received() -> set[str]:
-        return {path.name.removesuffix(".json").rpartition("%2F")[2] for path in receipts.glob("*.json")}
+        def received() -> set[str]:
+            return {path.name.removesuffix(".json").rpartition("%2F")[2] for path in receipts.glob("*.json")}
 
-    assert wait_until(lambda: names <= received(), 30.0)
-    kill_group(process)
-    assert check_state(job).get("files", 0) == 0, "no file was recorded"
-    before = asked(file_site, known)
-    again = len(file_site.requests())
-    assert job.finish() == COMPLETE, job.complaints()
+        process = job.start()
+        assert wait_until(lambda: names <= received(), 30.0), job.complaints()
+        kill_group(process)
+        assert check_state(job).get("files", 0) == 0, "no file was recorded"
+        before = asked(file_site, known)
+        again = len(file_site.requests())
+        let_go.set()
+        assert job.finish() == COMPLETE, job.complaints()
     assert_files(file_site, job)
     assert all(before[name] for name in names)
     assert {name for name in names if asked(file_site, again)[name]} == set()
