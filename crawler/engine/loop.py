@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, assert_never
 
-from crawler.engine.limits import Limits
+from crawler.engine.limits import STARTS_A_TURN, Limits
 from crawler.engine.parts import Live, Parts
 from crawler.engine.records import redirect_line
 from crawler.engine.robots import RobotsDesk
@@ -168,6 +168,8 @@ class Engine:
                     case Request() as request:
                         self._start(request)
                         held = False
+                        if not self.live.requests % STARTS_A_TURN:
+                            await asyncio.sleep(0)
                     case Wait(until):
                         self._slots.release()
                         held = False
@@ -202,8 +204,7 @@ class Engine:
         if until is None:
             await self._wake.wait()
             return
-        loop = asyncio.get_running_loop()
-        timer = loop.call_at(until, self._wake.set)
+        timer = asyncio.get_running_loop().call_at(until, self._wake.set)
         try:
             await self._wake.wait()
         finally:
@@ -363,10 +364,9 @@ class Engine:
         if not self._is_listed(request):  # a listed file may be anywhere
             (found,) = await self._parts.judge([target])
         fingerprint = self._parts.fingerprint(target)
-        if found is None:
-            self._store.put(Redirect(request, line, [], [(fingerprint, target, Reason.PATTERN_TIMEOUT.value)]))
-        elif isinstance(found, str):
-            self._store.put(Redirect(request, line, [], [(fingerprint, target, found)]))
+        if found is None or isinstance(found, str):
+            refused = (fingerprint, target, found or Reason.PATTERN_TIMEOUT.value)
+            self._store.put(Redirect(request, line, [], [refused]))
         else:
             self._store.put(Redirect(request, line, [(fingerprint, target, *found)], []))
 

@@ -59,8 +59,9 @@ async def test_raised_urls_come_first_and_lowered_ones_last(tmp_path: Path) -> N
     with SmallWeb() as web:
         web.put("/", "/last/a", "/plain/a", "/first/a", "/plain/b", "/first/very", "/last/b")
         web.put("/first/a", "/plain/deep")
-        for path in ("/last/a", "/last/b", "/plain/a", "/plain/b", "/plain/deep", "/first/very"):
+        for path in ("/last/a", "/last/b", "/plain/b", "/plain/deep", "/first/very"):
             web.put(path)
+        web.mount("/plain/a", lambda request: replace(html(), delay=0.5))  # until the link to /plain/deep is known
         priority = {"raise": ["^/first", "very"], "lower": ["^/last", "^/last"]}
         await crawl(web.config(tmp_path / "out", priority=priority, fetch={"concurrency": 1}))
     near, deep = ["/plain/a", "/plain/b"], ["/plain/deep"]

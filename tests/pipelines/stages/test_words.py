@@ -18,9 +18,8 @@ DIGITS = "0123456789"
 def slow_simhash(words: Collection[str]) -> int:
     counts = [0] * 64
     for word in words:
-        bits = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-        for bit in range(64):
-            counts[bit] += bits >> bit & 1
+        for bit, byte in enumerate(blake2b(word.encode("utf-8", "surrogatepass")).digest()):
+            counts[bit] += byte & 1
     return sum(1 << bit for bit in range(64) if counts[bit] > len(words) // 2)
 
 
