@@ -2,8 +2,9 @@
 
 Every bit of a fingerprint is a majority vote: the hash of each word votes yes or no on each of 64 bits. Counting that
 in Python bit by bit would cost more than parsing the page. So a word's votes are one integer of 64 lanes of 8 bits,
-and counting is adding integers: 0.06 µs for a word already known, 1 µs for a new one. Lanes of 8 bits hold 255 votes;
-the sums of so many words are widened to 16 bits and added up.
+the lowest bit of each of the 64 bytes of its BLAKE2b, and counting is adding integers: 0.1 to 0.3 µs for a word already
+known, as the processor's cache has it or not, 0.6 µs for a new one. Lanes of 8 bits hold 255 votes; the sums of so many
+words are widened to 16 bits and added up.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ MAX_VOTERS = 65_535  # what a widened lane can count
 _HASHED_CHARS = 64
 _STEP = 255
 
-_LANES = [bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256)]
 _EVEN_LANES = int.from_bytes(b"\xff\0" * 32, "little")
+_LOWEST_BITS = int.from_bytes(b"\1" * 64, "little")
 _ONES = int.from_bytes(b"\1\0" * 64, "little")
 _TO_DIGIT = bytes(0x31 if byte & 0x80 else 0x30 for byte in range(256))
-_hasher = blake2b(digest_size=8)
+_hasher = blake2b(digest_size=64)
 
 
 class _Votes(dict[str, int]):
@@ -39,7 +40,7 @@ class _Votes(dict[str, int]):
         if votes is None:
             hasher = _hasher.copy()
             hasher.update(word[:_HASHED_CHARS].encode("utf-8", "surrogatepass"))
-            votes = int.from_bytes(b"".join(map(_LANES.__getitem__, hasher.digest())), "little")
+            votes = int.from_bytes(hasher.digest(), "little") & _LOWEST_BITS
         if len(self) >= MAX_KNOWN_WORDS:
             self._older = dict(self)
             self.clear()
