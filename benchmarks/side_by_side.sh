@@ -2,7 +2,7 @@
 # The crawl bench of ../shared/bench with crawlmill among the peers, from a fresh, ordinary install of this checkout.
 #
 #     benchmarks/side_by_side.sh --site postgresql --site cppreference --site multi \
-#         --peer bare_pool --peer ours --peer scrapy_twisted --repeat 5
+#         --peer bare_pool --peer ours --peer ours_fields --peer scrapy_twisted --repeat 5
 #
 # Needs ../shared/bench/setup.sh to have been run once (root, Debian 12: nginx, documentation packages, peers).
 set -euo pipefail
@@ -16,5 +16,5 @@ export BENCH_HOME=${BENCH_HOME:-${TMPDIR:-/tmp}/peers}
 bench=$(mktemp -d)
 trap 'rm -rf "$bench"' EXIT
 cp -r "$top/../shared/bench/." "$bench"
-cp "$here/peers/ours.py" "$bench/peers/ours.py"
+cp "$here"/peers/*.py "$bench/peers/"
 python3 "$bench/run.py" "$@"

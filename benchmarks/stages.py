@@ -1,6 +1,6 @@
 """What each stage of the pipeline costs per page, on a folder of HTML files, beside the least it could cost.
 
-    python benchmarks/stages.py FOLDER [FOLDER ...] [--pages 1000] [--outlinks pages] [--profile]
+    python benchmarks/stages.py FOLDER [FOLDER ...] [--pages 1000] [--outlinks pages] [--field title ...] [--profile]
 
 CPU time of one process, best of three passes over all pages, so that the caches are as warm as in a long crawl. The
 floor is what no pipeline can avoid: SHA-256, lexbor's parse, and the body's text with white space collapsed.
@@ -110,9 +110,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--pages", type=int, default=1000)
     parser.add_argument("--outlinks", choices=["none", "anchors", "pages", "all"], default="pages")
+    parser.add_argument("--field", action="append", default=[], help="a key of the record to write; all without it")
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
-    options = StageOptions(outlinks=arguments.outlinks, follow=arguments.outlinks)
+    options = StageOptions(outlinks=arguments.outlinks, follow=arguments.outlinks, fields=tuple(arguments.field))
     for folder in arguments.folders:
         report(folder, arguments.pages, options, arguments.profile)
 

@@ -25,7 +25,7 @@ from pipelines.files import page_from_file, pages_from_files
 from pipelines.page import Document, Page, Processed, Target
 from pipelines.spec import Admit, PipelineSpec
 from pipelines.stages.decode import Decode, decode
-from pipelines.stages.hash import hash_page
+from pipelines.stages.hash import Hash, hash_page
 from pipelines.stages.options import LinkSet, StageOptions
 from pipelines.stages.parse import Parse, parse
 from pipelines.stages.query import query_rules
@@ -68,9 +68,13 @@ class Pipeline:
         self.targets = Targets(fingerprint, spec.admit, rewrite)
         self._fingerprint = (lambda url: fingerprint(rewrite(url))) if rewrite else fingerprint
         wanted = [*(BUILT_IN if spec.stages is None else spec.stages), *options.stages]
-        keep_tree = spec.claims is not None or any(stage not in BUILT_IN for stage in wanted)
-        own_parse = Parse(options, self.targets, keep_tree=keep_tree)
-        own: dict[object, Stage] = {decode: Decode(options), parse: own_parse, hash_page: hash_page, verify: verify}
+        is_read = spec.claims is not None or any(stage not in BUILT_IN for stage in wanted)
+        own: dict[object, Stage] = {
+            decode: Decode(options),
+            parse: Parse(options, self.targets, is_read=is_read),
+            hash_page: Hash(options, is_read=is_read),
+            verify: verify,
+        }
         self.stages: list[Stage] = [own[stage] if stage in BUILT_IN else as_stage(stage) for stage in wanted]
         self.record = Record(options)
         self._store_body = options.store_body

@@ -36,6 +36,7 @@ from crawler.config.web import (
     Host,
     OriginUrl,
     Proxy,
+    RecordedField,
     RecordedHeader,
     Seed,
     StageName,
@@ -294,6 +295,10 @@ class Output(Section, frozen=True, kw_only=True):
         "last-modified",
         "etag",
     )
+    fields: Annotated[
+        tuple[RecordedField, ...],
+        meaning("Keys of the record to write beside schema, url, status and duplicate_of; empty for all."),
+    ] = ()
     durability: Annotated[
         Literal["full", "fast"],
         meaning('"full" commits every commit_interval; "fast" once a second, and does not sync bodies.'),

@@ -9,6 +9,7 @@ from ada_url import URL
 from crawler.config.kinds import SECRET_SCHEMA, read_text
 from crawler.config.parsed import Parsed, Source, refuse
 from crawler.config.secret import SecretStr
+from pipelines.stages.options import RECORD_FIELDS
 from pipelines.url import CanonicalUrl, canonicalize, host_of, origin_of
 
 _OWN_HEADERS: Final = {
@@ -155,6 +156,16 @@ def _read_recorded_header(raw: Any, source: Source) -> str:
     return raw.lower()
 
 
+def _read_recorded_field(raw: Any, source: Source) -> str:
+    if isinstance(raw, str) and raw in RECORD_FIELDS:
+        return raw
+    from difflib import get_close_matches  # 2 ms, for who made a mistake
+
+    near = get_close_matches(raw, RECORD_FIELDS, 1) if isinstance(raw, str) else []
+    remedy = f'did you mean "{near[0]}"?' if near else "docs/records.md lists them"
+    raise refuse("expected a key of the record", remedy)
+
+
 def _read_stage(raw: Any, source: Source) -> str:
     if not isinstance(raw, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", raw):
         raise refuse('expected "package.module:function"')
@@ -172,4 +183,5 @@ Proxy = Annotated[
 Cidr = Annotated[Network, Parsed(_read_network, "address range", {"type": "string", "examples": ["127.0.0.0/8"]})]
 HeaderName = Annotated[str, Parsed(_read_header_name, "header name", {"type": "string"})]
 RecordedHeader = Annotated[str, Parsed(_read_recorded_header, "header name", {"type": "string"})]
+RecordedField = Annotated[str, Parsed(_read_recorded_field, "key of the record", {"enum": list(RECORD_FIELDS)})]
 StageName = Annotated[str, Parsed(_read_stage, "module:function", {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"})]

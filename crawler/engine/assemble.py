@@ -128,6 +128,7 @@ def pipeline_spec(config: Config, admit: Scope, fingerprint_key: bytes) -> Pipel
         follow_nofollow=not parse.nofollow,
         robots_agent=product_token(config.fetch.user_agent).lower(),
         record_headers=config.output.headers,
+        fields=config.output.fields,
         store_body=config.output.bodies,
         drop_query_keys=config.url.drop_query_keys,
         sort_query=config.url.sort_query,

@@ -359,7 +359,7 @@ class Engine:
             missed = self._is_listed(request)
             self._store.put(Failure(request, Reason.REDIRECT_LIMIT, hops[:300], outcome.status, missed))
             return
-        line = redirect_line(request, outcome, target, self._config.output.headers)
+        line = redirect_line(request, outcome, target, self._config.output)
         found: Admitted | str | None = (host_of(target), 0)
         if not self._is_listed(request):  # a listed file may be anywhere
             (found,) = await self._parts.judge([target])

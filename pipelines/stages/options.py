@@ -13,6 +13,15 @@ LinkSet = Literal["none", "anchors", "pages", "all"]
 `all`      also every other URL of HTML, SVG and CSS: images, scripts, styles, media, forms, pings, plug-ins, …
 """
 
+RECORD_FIELDS = (
+    "schema", "url", "final_url", "status", "fetched_at", "depth", "via", "redirects", "headers", "content_type",
+    "mime", "sniffed", "charset", "charset_source", "wire_bytes", "body_bytes", "sha256", "text_sha256", "simhash",
+    "complete", "truncated", "title", "description", "lang", "canonical", "robots", "headings", "text", "outlinks",
+    "flags", "timings", "duplicate_of",
+)  # fmt: skip
+"""The keys of a record, in order."""
+ALWAYS_RECORDED = frozenset({"schema", "url", "status", "duplicate_of"})
+
 MAX_BODY_BYTES = 16 * 1024 * 1024  # the longest HTML page of the Common Crawl is cut at 1 MiB; browsers read far more
 MAX_LINKS = 10_000
 MAX_TEXT_CHARS = 2_000_000
@@ -37,6 +46,8 @@ class StageOptions(NamedTuple):
     """Name under which agent-scoped robots directives (`X-Robots-Tag: NAME: nofollow`) count as ours; lower case."""
     record_headers: tuple[str, ...] = ("last-modified", "etag", "content-language", "server")
     """Response headers copied to the record, in lower case."""
+    fields: tuple[str, ...] = ()
+    """Keys of the record to write, besides those that are always there; empty for all."""
     store_body: bool = False
     """Hand the decoded body back for storing."""
     drop_query_keys: tuple[str, ...] = ()
@@ -45,3 +56,7 @@ class StageOptions(NamedTuple):
     """Sort the query parameters of links by key."""
     stages: tuple[str, ...] = ()
     """The user's own stages as `module:function`, run in order after the built-in ones and before the record."""
+
+    def records(self, *names: str) -> bool:
+        """Return whether one of these keys is wanted in the record."""
+        return not self.fields or not ALWAYS_RECORDED.union(self.fields).isdisjoint(names)

@@ -34,12 +34,14 @@ MAX_DIRECTIVES = 50
 class Parse:
     """The parse stage. Holds what its worker remembers of URLs, so one instance serves one crawl in one process."""
 
-    def __init__(self, options: StageOptions, targets: Targets, *, keep_tree: bool = False) -> None:
-        """Share `targets` with the pipeline; `keep_tree` for stages that read `doc.tree`."""
+    def __init__(self, options: StageOptions, targets: Targets, *, is_read: bool = False) -> None:
+        """Share `targets` with the pipeline; `is_read` for stages that read more than the record has: `doc.tree`."""
         self._options = options
         self._targets = targets
         self._sets = LinkSets(options)
-        self._keep_tree = keep_tree
+        self._keep_tree = is_read
+        self._has_headings = is_read or options.records("headings")
+        self._has_text = is_read or self._sets.has_all or options.records("text", "text_sha256", "simhash")
         self._everything: type[Everything] | None = None
         if self._sets.has_all:
             from pipelines.stages.everything import Everything  # 5 ms of each worker's start that few crawls need
@@ -82,7 +84,8 @@ class Parse:
         if everything is not None:
             everything.document(tree, markup)
         # Last, because it takes elements out of the tree.
-        self._text(doc, visible_text(tree, outline.hidden, keep=self._keep_tree))
+        if self._has_text:
+            self._text(doc, visible_text(tree, outline.hidden, keep=self._keep_tree))
         if everything is not None:
             everything.guesses(doc.words)
         self._finish(doc, rows, directives)
@@ -101,6 +104,8 @@ class Parse:
             if rel and "canonical" in rel.lower().split() and (href := attributes.get("href")):
                 doc.canonical = canonicalize(href, base)
                 break
+        if not self._has_headings:
+            return
         doc.headings = [
             (LEVELS[node.tag_id], " ".join(node.text_lexbor().split())[:MAX_HEADING_CHARS])
             for node in outline.headings[:MAX_HEADINGS]
@@ -130,7 +135,7 @@ class Parse:
             if self._sets.has_all:
                 for url in css_urls(text):
                     rows.add(folder, url, "css")
-        else:
+        elif self._has_text:
             self._text(doc, text.split())
 
     def _text(self, doc: Document, words: list[str]) -> None:
@@ -171,7 +176,7 @@ class Parse:
 @cache
 def _default() -> tuple[Parse, Targets]:
     targets = Targets(fingerprinter(b""), None, None)
-    return Parse(StageOptions(), targets, keep_tree=True), targets
+    return Parse(StageOptions(), targets, is_read=True), targets
 
 
 def parse(doc: Document) -> None:

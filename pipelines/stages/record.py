@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 
 from pipelines.page import SCHEMA_VERSION, Document
-from pipelines.stages.options import StageOptions
+from pipelines.stages.options import ALWAYS_RECORDED, RECORD_FIELDS, StageOptions
 from pipelines.stages.verify import DIGEST_MISMATCH
 
 LAST_KEY = b',"duplicate_of":null}'
+RESERVED = frozenset(RECORD_FIELDS)
+"""A user's stage cannot set these, also where they are left out: what a key means does not depend on the config."""
 
 
 class StageKeyError(ValueError):
@@ -26,17 +28,17 @@ class Record:
 
     def __init__(self, options: StageOptions) -> None:
         self._wanted = frozenset(name.lower() for name in options.record_headers)
+        self._left_out = RESERVED - ALWAYS_RECORDED.union(options.fields) if options.fields else frozenset()
 
     def line(self, doc: Document) -> bytes:
         """Return the record as UTF-8 JSON without a newline. Raises TypeError for a value JSON cannot hold."""
         record = self._record(doc)
         if doc.record:
-            clash = record.keys() & doc.record.keys()
-            if clash or "duplicate_of" in doc.record:
-                raise StageKeyError(
-                    f"doc.record: key {min(clash, default='duplicate_of')!r} belongs to the record itself"
-                )
+            if clash := RESERVED & doc.record.keys():
+                raise StageKeyError(f"doc.record: key {min(clash)!r} belongs to the record itself")
             record |= doc.record
+        for name in self._left_out:
+            del record[name]
         try:
             line = orjson.dumps(record)
         except TypeError as error:

@@ -64,7 +64,7 @@ def test_only_the_page_under_suspicion_is_told_of() -> None:
     stages = spec(f"{__name__}:nothing")
     said: list[str] = []
     process_in_worker(stages, [PAGE], said.append)
-    assert said == ["build", "decode", "parse", "hash_page", "verify", f"{__name__}:nothing", "links and record"]
+    assert said == ["build", "decode", "parse", "hash", "verify", f"{__name__}:nothing", "links and record"]
     process_in_worker(stages, [PAGE])
     assert len(said) == 7
 

@@ -102,6 +102,26 @@ async def test_the_wanted_headers_are_in_the_records_of_pages_and_redirects(tmp_
         assert found == {web.url("/"): {"x-wanted": "a page"}, web.url("/moved"): moved}
 
 
+async def test_a_crawl_with_few_keys_in_its_records_finds_the_same(tmp_path: Path) -> None:
+    with SmallWeb() as web:
+        web.put("/", "/a", "/moved")
+        web.put("/a", "/deep")
+        web.put("/deep")
+        web.mount("/moved", lambda request: redirect("/a"))
+        await crawl(web.config(tmp_path / "whole"))
+        await crawl(web.config(tmp_path / "few", output={"fields": ["final_url", "title", "sha256"]}))
+        moved = web.url("/moved")
+    whole, few = ({line["url"]: line for line in lines(tmp_path / name)} for name in ("whole", "few"))
+    assert few.keys() == whole.keys()
+    assert len(few) == 4
+    wanted = ("schema", "url", "final_url", "status", "sha256", "title", "duplicate_of")
+    assert {tuple(line) for url, line in few.items() if url != moved} == {wanted}
+    assert tuple(few[moved]) == tuple(name for name in wanted if name != "title"), "a redirect has no title"
+    of_chance = {"duplicate_of": None}  # which of two equal pages came first
+    for url, line in few.items():
+        assert line | of_chance == {name: whole[url][name] for name in line} | of_chance
+
+
 async def test_a_retry_after_is_kept_up_to_its_limit(tmp_path: Path) -> None:
     """A server that asks for an hour gets the pause that was allowed, and the whole host gets it."""
     with SmallWeb() as web:
