@@ -241,15 +241,18 @@ async def test_a_receipt_whose_file_was_touched_is_renewed(
         await downloader.fetch(Wanted(server.url(PATH), "x"))
         old = receipt(tmp_path)
         assert old is not None
-        pieces = ((0, SIZE, 4711),)  # of a small file none are recorded
-        store(replace(old, pieces=pieces), places_of(tmp_path, "x").receipt, tmp_path / "scrap")
+        pieces = ((0, 1000, 4711),)  # of a small file none are recorded
+        digests = {"sha512": digest(FILE.body, "sha512"), **old.digests}
+        edited = replace(old, pieces=pieces, digests=digests, size=1000)  # anybody may; only what the bytes say stays
+        store(edited, places_of(tmp_path, "x").receipt, tmp_path / "scrap")
         os.utime(tmp_path / "x", ns=(1, 1))
         server.forget()
         elsewhere = Wanted(server.url("/other.bin"), "x", (digest_of("md5"),))
         assert (await downloader.fetch(elsewhere)).status == "verified"
         noted = receipt(tmp_path)
         assert noted is not None
-        assert (noted.mtime_ns, noted.rank, set(noted.digests)) == (1, 3, {"sha256", "md5"})
+        assert (noted.mtime_ns, noted.size, noted.rank) == (1, SIZE, 3)
+        assert set(noted.digests) == {"sha256", "sha512", "md5"}
         assert (noted.url, noted.pieces, noted.identity) == (old.url, pieces, old.identity)
         monkeypatch.delattr(there, "digests_of")
         assert (await downloader.fetch(elsewhere)).status == "verified"
