@@ -303,6 +303,22 @@ async def test_what_a_killed_download_left_goes_when_the_file_came_by_another_wa
         assert list(parts.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+async def test_a_file_that_gets_its_name_from_the_answer_is_looked_at_too(
+    is_right: bool, server: FaultServer, tmp_path: Path, pool: WorkerPool
+) -> None:
+    """Only the answer tells the name, so that is one request; of other bytes the file goes beside."""
+    server.mount(PATH, lambda request: serve(request, FILE))
+    there_already = FILE if is_right else OTHER
+    put(tmp_path / "data.bin", there_already)
+    async with Downloader(tmp_path, OPTIONS, pool=pool) as downloader:
+        result = await downloader.fetch(Wanted(server.url(PATH), None, (digest_of(),)))
+    assert (result.status, result.path == "data.bin") == ("verified", is_right)
+    assert (tmp_path / "data.bin").read_bytes() == there_already.body.read(0, SIZE)
+    assert digest(FILE.body) == result.digests["sha256"]
+    assert len(server.exchanges) == 1 or not is_right, "the rest of it is asked for only where it is needed"
+
+
 @pytest.mark.parametrize("is_durable", [True, False])
 async def test_the_receipt_does_not_reach_the_disk_before_the_file(
     is_durable: bool, server: FaultServer, tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
