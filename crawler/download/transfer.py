@@ -206,10 +206,7 @@ class Transfer:
         self._books.path = path
         if self._is_replacing or not self._place.is_taken:
             return None
-        size = self._wanted.size if self._wanted.size is not None else self._books.size
-        found = await as_wanted(
-            self._place, self._wanted, self._yard.crew, size=size, must_be_proven=self._options.require_digest
-        )
+        found = await as_wanted(self._place, self._wanted, self._books)
         if isinstance(found, Receipt):
             return result_from(found, self._seconds)
         raise GivenUp(Fault.EXISTS, f"{self._place.places.target} is there, and is not what is wanted: {found}")

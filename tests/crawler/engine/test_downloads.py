@@ -12,6 +12,7 @@ import pytest
 
 from crawler import Crawl
 from crawler.config import Config
+from crawler.download.verify import check_file
 from crawler.engine.summary import Summary
 from crawler.errors import ExitCode
 from tests.support.crash_jobs import TABLES, Site, faults
@@ -134,3 +135,26 @@ async def test_a_listed_file_is_fetched_by_itself(file_site: Site, tmp_path: Pat
     assert (tmp_path / "out" / "files" / "set" / "big.bin").read_bytes() == file.body
     assert found[None]["status"] == "mismatch"
     assert not (tmp_path / "out" / "files" / "set" / "bare.pdf").exists()
+
+
+async def test_a_listed_file_that_was_put_there_by_hand_is_not_fetched(file_site: Site, tmp_path: Path) -> None:
+    """Restored from a backup, say: its bytes are what the config says. Twice: the receipt is made but once."""
+    file = next(file for file in file_site.demo.files() if file.url.endswith("big.bin"))
+    listed = [{"url": file.url, "sha256": file.sha256, "path": "set/big.bin"}]
+    folder = tmp_path / "files"
+    (folder / "set").mkdir(parents=True)
+    (folder / "set" / "big.bin").write_bytes(file.body)
+    known = len(file_site.requests())
+    for run in ("first", "second"):
+        config = Config(
+            job={"out": str(tmp_path / run)}, **{name: dict(table) for name, table in TABLES.items()}, download=listed,
+            downloads={"folder": str(folder)}, cpu={"workers": 1},
+        )  # fmt: skip
+        async with asyncio.timeout(30), Crawl(config) as crawling:
+            assert (await crawling.run()).exit_code == ExitCode.COMPLETE
+        (line,) = lines(tmp_path / run, "files")
+        assert (line["status"], line["path"], line["fetched_bytes"]) == ("verified", "set/big.bin", 0)
+        assert line["verified_by"]["trust"] == "configured"
+        (receipt,) = (folder / ".crawlmill" / "receipts").iterdir()
+        assert check_file(str(folder), None, receipt.name).state == "right"
+    assert [entry for entry in file_site.requests(known) if file.url.endswith(entry.path)] == []
