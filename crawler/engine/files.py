@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ from crawler.errors import StateError, WorkersError
 from crawler.fetch.outcome import Redirected
 from crawler.frontier.files import Files, place_of
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.places import Places
 from crawler.frontier.request import Request
 from crawler.store.group import FileEnded
 from crawler.store.store import Store
@@ -74,7 +76,8 @@ class FileDesk:
         self.gate = gate
         self.sums = SumsWatch()
         """Told of all pages: files wait for the checksum files beside them."""
-        self._places = asyncio.Semaphore(parts.options.concurrency)
+        self._places = Places(parts.options.concurrency)
+        self._turns: dict[int, asyncio.Future[None]] = {}  # of files that wait for a place or have one, by their id
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress: dict[int, FileProgress] = {}
         self._received = 0  # bytes of files that came to an end
@@ -135,14 +138,41 @@ class FileDesk:
         Raises StateError when this machine is in trouble, WorkersError when no process can be kept alive.
         """
         await self.sums.wait_for(request.url)
-        async with self._places:
+        async with self._place(request):
             result = await self._download(request, await self._wanted(request))
+            if result.fault in (None, Fault.REDIRECT):
+                self._places.delivered(request.host)
         self._received += result.fetched_bytes
         return self._end(request, result)
 
+    @asynccontextmanager
+    async def _place(self, request: Request) -> AsyncIterator[None]:
+        """Wait for a place, and hold it while the block runs."""
+        turn = self._turns[request.id] = asyncio.get_running_loop().create_future()
+        self._places.want(request.id, request.host)
+        self._let_in()
+        try:
+            await turn
+            yield
+        finally:
+            del self._turns[request.id]
+            self._places.leave(request.id)
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Let all those in who may have a place now."""
+        while (ticket := self._places.grant()) is not None:
+            turn = self._turns[ticket]
+            if not turn.done():  # else it was cancelled, and gives its place back when it wakes
+                turn.set_result(None)
+
     async def _download(self, request: Request, wanted: Wanted) -> FileResult:
         def note(progress: FileProgress) -> None:
+            before = self._progress.get(request.id)
             self._progress[request.id] = progress
+            if before is not None and progress.written > before.written:  # the first may tell of an earlier run's
+                self._places.delivered(request.host)
+                self._let_in()
 
         try:
             return await self._downloads.fetch(wanted, progress=note, on_redirect="report")
