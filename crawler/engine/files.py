@@ -27,6 +27,7 @@ from crawler.errors import StateError, WorkersError
 from crawler.fetch.outcome import Redirected
 from crawler.frontier.files import Files, place_of
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.host import MOST_FILES
 from crawler.frontier.places import Places
 from crawler.frontier.request import Request
 from crawler.store.group import FileEnded
@@ -36,8 +37,8 @@ from pipelines.url import canonicalize
 
 _log = logging.getLogger(__name__)
 
-ROOM: Final = 1000
-"""Files found and not done; beyond these, only files go on until there is room again."""
+ROOM: Final = 4 * MOST_FILES
+"""Files found and not done; beyond these, only files go on until there is room again. Each takes some 4 kB."""
 _OURS: Final = frozenset({Fault.NO_SPACE, Fault.DISK})
 """Trouble of this machine: as with the state, the run ends, and the same command goes on from there."""
 
@@ -112,11 +113,12 @@ class FileDesk:
 
     # -- the life of a file
 
-    def own(self, task: asyncio.Task[None]) -> None:
+    def own(self, request: Request, task: asyncio.Task[None]) -> None:
         """Take note of the task that lives the life of a file, to be able to stop it."""
         self._tasks.add(task)
-        if self.is_full:
-            self.sums.hurry()  # from here on pages wait for files, so files must not wait for pages
+        is_host_full = self._parts.frontier.began_file(request)
+        if self.is_full or is_host_full:  # from here on pages wait for files, so files must not wait for pages
+            self.sums.hurry("" if self.is_full else request.host)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -15,7 +15,9 @@ from crawler import Crawl
 from crawler.config import Config
 from crawler.download.values import FileProgress, FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.engine import open_files
+from crawler.engine.files import ROOM
 from crawler.errors import ExitCode
+from crawler.frontier.host import MOST_FILES
 from crawler.frontier.shares import SENT_FREELY
 from tests.support.engine_runs import lines
 from tests.support.fake_downloads import FakeDownloads
@@ -166,3 +168,53 @@ async def test_a_host_whose_bytes_come_gets_places_before_a_file_has_ended(
         crawling.stop()
         assert len(downloads.wanted) == expected
         await running
+
+
+async def test_a_silent_host_with_more_files_than_a_crawl_looks_at_holds_up_nobody(tmp_path: Path) -> None:
+    """Files that were found and wait take memory, so they are limited, and pages wait for files at that limit."""
+    async with Servers().open() as servers:
+        _, well = servers.urls()
+        many = [f"{servers.silent.url}/{number}.bin" for number in range(ROOM + 10)]
+
+        async def page(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(0.02)
+            links = "".join(f'<a href="{url}">file</a>' for url in well)
+            step = int(request.path[1:])
+            return web.Response(
+                text=f'<a href="/{step + 1}">on</a>{links if step == 10 else ""}', content_type="text/html"
+            )
+
+        async with Host("127.0.0.4", page).open() as pages:
+            tables = {"scope": {"hosts": ["127.0.0.3", "127.0.0.4"]}, "downloads": {"patterns": ["*.bin"]}}
+            config = config_of(tmp_path, many, job={"seeds": [f"{pages.url}/0"]}, **tables)
+            async with Crawl(config) as crawling:
+                running = asyncio.create_task(crawling.run())
+                await until_delivered(tmp_path, well)
+                assert servers.answered == 0
+                seen = crawling.snapshot()
+                assert seen is not None
+                assert seen.files_waiting + len(seen.files_under_way) == MOST_FILES
+                crawling.stop()
+                await asyncio.wait_for(running, 20)
+
+
+async def test_files_wait_for_no_checksums_that_cannot_be_fetched_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with all the files that it may have stands still, and what they wait for may be its next page."""
+    monkeypatch.setattr(open_files, "Downloader", FakeDownloads(requests=0))
+    names = [*(f"{number}.bin" for number in range(MOST_FILES + 10)), "SHA256SUMS"]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path != "/":
+            return web.Response(text="")
+        return web.Response(text="".join(f'<a href="/{name}">file</a>' for name in names), content_type="text/html")
+
+    async with Host("127.0.0.2", answer).open() as host:
+        lower = ["SUMS$", "SHA256"]  # they are raised by themselves, so twice
+        tables = {"scope": {"hosts": ["127.0.0.2"]}, "priority": {"lower": lower}, "downloads": {"patterns": ["*.bin"]}}
+        config = config_of(tmp_path, [], job={"seeds": [f"{host.url}/"]}, **tables)
+        async with asyncio.timeout(30), Crawl(config) as crawling:
+            summary = await crawling.run()
+    assert summary.exit_code == ExitCode.COMPLETE
+    assert (summary.files, summary.pending) == (MOST_FILES + 10, 0)
