@@ -18,7 +18,7 @@ from crawler.engine import open_files
 from crawler.engine.files import ROOM
 from crawler.errors import ExitCode
 from crawler.frontier.host import MOST_FILES
-from crawler.frontier.shares import SENT_FREELY
+from crawler.frontier.places import BEGUN_FREELY
 from tests.support.engine_runs import lines
 from tests.support.fake_downloads import FakeDownloads
 from tests.support.hosts import Host
@@ -93,7 +93,7 @@ async def test_a_silent_host_holds_up_no_files_of_others(is_silent_first: bool, 
             running = asyncio.create_task(crawling.run())
             await until_delivered(tmp_path, well)
             assert servers.answered == 0, "not one of its files has come to an end"
-            assert len(servers.silent.seen) <= SENT_FREELY
+            assert len(servers.silent.seen) <= BEGUN_FREELY
             crawling.stop()
             summary = await asyncio.wait_for(running, 20)
         assert summary.exit_code == ExitCode.INTERRUPTED
