@@ -99,7 +99,13 @@ class Downloads(Section, frozen=True, kw_only=True):
         meaning('Media types that are files, told by the head of the response: "application/zip", "image/*".'),
     ] = ()
     folder: Annotated[FilePath | None, meaning("Folder for the files. When absent: files, in job.out.")] = None
-    concurrency: Annotated[int, Meta(ge=1, le=1000), meaning("Files at a time, over all hosts.")] = 8
+    concurrency: Annotated[
+        int,
+        Meta(ge=1, le=1000),
+        meaning(
+            "Files at a time, over all hosts; an eighth of them, at least one, is kept for hosts with none under way."
+        ),
+    ] = 8
     segments: Annotated[
         int, Meta(ge=1, le=64), meaning("Most connections for one file; politeness.per_host bounds them too.")
     ] = 8

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -26,6 +27,8 @@ from crawler.errors import StateError, WorkersError
 from crawler.fetch.outcome import Redirected
 from crawler.frontier.files import Files, place_of
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.host import MOST_FILES
+from crawler.frontier.places import Places
 from crawler.frontier.request import Request
 from crawler.store.group import FileEnded
 from crawler.store.store import Store
@@ -34,8 +37,8 @@ from pipelines.url import canonicalize
 
 _log = logging.getLogger(__name__)
 
-ROOM: Final = 1000
-"""Files found and not done; beyond these, only files go on until there is room again."""
+ROOM: Final = 4 * MOST_FILES
+"""Files found and not done; beyond these, only files go on until there is room again. Each takes some 4 kB."""
 _OURS: Final = frozenset({Fault.NO_SPACE, Fault.DISK})
 """Trouble of this machine: as with the state, the run ends, and the same command goes on from there."""
 
@@ -74,7 +77,8 @@ class FileDesk:
         self.gate = gate
         self.sums = SumsWatch()
         """Told of all pages: files wait for the checksum files beside them."""
-        self._places = asyncio.Semaphore(parts.options.concurrency)
+        self._places = Places(parts.options.concurrency)
+        self._turns: dict[int, asyncio.Future[None]] = {}  # of files that wait for a place or have one, by their id
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress: dict[int, FileProgress] = {}
         self._received = 0  # bytes of files that came to an end
@@ -109,11 +113,12 @@ class FileDesk:
 
     # -- the life of a file
 
-    def own(self, task: asyncio.Task[None]) -> None:
+    def own(self, request: Request, task: asyncio.Task[None]) -> None:
         """Take note of the task that lives the life of a file, to be able to stop it."""
         self._tasks.add(task)
-        if self.is_full:
-            self.sums.hurry()  # from here on pages wait for files, so files must not wait for pages
+        is_host_full = self._parts.frontier.began_file(request)
+        if self.is_full or is_host_full:  # from here on pages wait for files, so files must not wait for pages
+            self.sums.hurry("" if self.is_full else request.host)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -135,14 +140,41 @@ class FileDesk:
         Raises StateError when this machine is in trouble, WorkersError when no process can be kept alive.
         """
         await self.sums.wait_for(request.url)
-        async with self._places:
+        async with self._place(request):
             result = await self._download(request, await self._wanted(request))
+            if result.fault in (None, Fault.REDIRECT):
+                self._places.delivered(request.host)
         self._received += result.fetched_bytes
         return self._end(request, result)
 
+    @asynccontextmanager
+    async def _place(self, request: Request) -> AsyncIterator[None]:
+        """Wait for a place, and hold it while the block runs."""
+        turn = self._turns[request.id] = asyncio.get_running_loop().create_future()
+        self._places.want(request.id, request.host)
+        self._let_in()
+        try:
+            await turn
+            yield
+        finally:
+            del self._turns[request.id]
+            self._places.leave(request.id)
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Let all those in who may have a place now."""
+        while (ticket := self._places.grant()) is not None:
+            turn = self._turns[ticket]
+            if not turn.done():  # else it was cancelled, and gives its place back when it wakes
+                turn.set_result(None)
+
     async def _download(self, request: Request, wanted: Wanted) -> FileResult:
         def note(progress: FileProgress) -> None:
+            before = self._progress.get(request.id)
             self._progress[request.id] = progress
+            if before is not None and progress.written > before.written:  # the first may tell of an earlier run's
+                self._places.delivered(request.host)
+                self._let_in()
 
         try:
             return await self._downloads.fetch(wanted, progress=note, on_redirect="report")

@@ -286,7 +286,7 @@ class Engine:
 
     def _start_file(self, request: Request) -> None:
         assert self.files is not None, "else nothing is a file"
-        self.files.own(self._tasks.create_task(self._file(request, self.files)))
+        self.files.own(request, self._tasks.create_task(self._file(request, self.files)))
 
     async def _file(self, request: Request, files: FileDesk) -> None:
         """Fetch one file, which has no slot of its own: each of its requests waits for its turn at the host."""

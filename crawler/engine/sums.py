@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from crawler.download.proof.beside import is_sums
 from crawler.frontier.host import ID, URL, Row
 from crawler.frontier.request import Request
+from pipelines.url import CanonicalUrl, host_of
 
 
 class SumsWatch:
@@ -21,7 +22,7 @@ class SumsWatch:
         self._folders: dict[int, str] = {}  # by the URL's id
         self._pending: Counter[str] = Counter()
         self._changed = asyncio.Event()
-        self._is_hurried = False
+        self._hurried: set[str] = set()  # hosts; with "" all of them
 
     def saw(self, rows: Iterable[Row]) -> None:
         """Take note of URLs that became pending, or were read back."""
@@ -40,15 +41,15 @@ class SumsWatch:
                 del self._pending[folder]
             self._wake()
 
-    def hurry(self) -> None:
-        """Let files go on without what they wait for: it may never come."""
-        if not self._is_hurried:
-            self._is_hurried = True
+    def hurry(self, host_name: str = "") -> None:
+        """Let the files of a host, or all, go on without what they wait for: it may never come."""
+        if host_name not in self._hurried:
+            self._hurried.add(host_name)
             self._wake()
 
     async def wait_for(self, url: str) -> None:
         """Return when no checksum file in the folder of a URL, or in one above it, is pending."""
-        while not self._is_hurried and self._has_pending(url):
+        while self._has_pending(url) and self._hurried.isdisjoint(("", host_of(CanonicalUrl(url)))):
             await self._changed.wait()
 
     def _has_pending(self, url: str) -> bool:

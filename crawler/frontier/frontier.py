@@ -97,7 +97,9 @@ class Frontier:
 
     def settled(self, request: Request) -> None:
         """Note that a page's URL reached an end in the store and is no longer pending there."""
-        self._by_name[request.host].out.discard(request.id)
+        host = self._by_name[request.host]
+        if host.settled(request.id):
+            self._enqueue(host)
         self.pending -= 1
         assert self.pending >= 0, "more URLs ended than were pending"
 
@@ -152,7 +154,7 @@ class Frontier:
         host.slot_last = False
         if host.urgent:
             return host.urgent.popleft()
-        if not host.window:
+        if not host.has_work():
             return None
         row = host.take()
         if host.on_disk and not host.refilling and len(host.window) < self._share() // 2:
@@ -162,14 +164,11 @@ class Frontier:
             origin = self._origins.get(origin_url)
             if origin is None or (origin.rules is not None and origin.expires_at <= now):
                 self._origins[origin_url] = origin = Origin()
-                if origin_url not in host.origins:
-                    host.origins.append(origin_url)
-                origin.parked.append(row)
-                host.parked += 1
+                host.origins.add(origin_url)
+                origin.park(host, row)
                 return NeedRobots(origin_url, host.id)
             if origin.rules is None:
-                origin.parked.append(row)
-                host.parked += 1
+                origin.park(host, row)
                 return None
             if not origin.rules.allows(row[URL]):
                 return Denied(request_of(row), origin.rules.reason)
@@ -201,6 +200,10 @@ class Frontier:
         heappush(self._delayed, (when, self._turn, host, waiting))
 
     # -- downloads
+
+    def began_file(self, request: Request) -> bool:
+        """Note that a URL is a file, until it is settled; return whether its host may have no more of them for now."""
+        return self._by_name[request.host].began_file(request.id)
 
     def want_slot(self, ticket: int, host_name: str) -> None:
         """Queue the wish of a download to send one request to a host. `next` answers with `Slot`."""
@@ -348,8 +351,7 @@ class Frontier:
         self._shares.at_work(host)
 
     def _refill(self, host: Host) -> Refill:
-        priority, after = host.tail
-        return Refill(host.id, priority, after, self._share())
+        return Refill(host.id, *host.tail, self._share())
 
     def _enqueue(self, host: Host) -> None:
         """Put a host into the queue of ready hosts if it has work and room; it stands there at most once."""
@@ -368,11 +370,9 @@ class Frontier:
             self._hosts_on_disk = True
             self._hosts_missed = True
             return None
-        if name and name in self._by_name:  # known from a robots.txt redirect: keep its clock
-            host = self._by_name[name]
-            del self._hosts[host.id]
+        if name and (host := self._by_name.get(name)):  # known from a robots.txt redirect: keep its clock
+            self._hosts[host_id] = self._hosts.pop(host.id)
             host.id = host_id
-            self._hosts[host_id] = host
             return host
         return self._make_host(host_id, name)
 

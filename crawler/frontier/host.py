@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, nsmallest
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -29,6 +29,9 @@ there is one for every URL of a crawl.
 """
 
 HOST, PRIORITY, ID, URL, DEPTH, VIA, ATTEMPTS, REDIRECTS, NAME = range(9)
+
+MOST_FILES: Final = 1000
+"""Files of one host that wait or are under way. With these it stands still, and leaves the crawl's room to others."""
 
 START = (-(2**62), 0)
 """Before every key."""
@@ -69,6 +72,7 @@ class Host:
         "clock",
         "delayed",
         "fetching",
+        "files",
         "id",
         "missed",
         "name",
@@ -102,13 +106,19 @@ class Host:
         self.parked = 0  # URLs that wait for robots.txt
         self.out: set[int] = set()  # URLs in flight, parked or delayed: pending in the store, but not to be read again
         self.delayed = 0  # URLs that wait for their next attempt
-        self.origins: list[str] = []
+        self.origins: set[str] = set()
+        self.files: set[int] = set()  # of `out`: those that turned out to be files
         self.fetching = 0  # slots of the crawl that it has: pages and robots.txt, not downloads
         self.unanswered = 0  # of these, sent since its last answer
 
     def has_work(self) -> bool:
         """Something could be started now, if the clock agrees."""
-        return bool(self.urgent or self.window)
+        return bool(self.urgent or (self.window and not self.is_full))
+
+    @property
+    def is_full(self) -> bool:
+        """It has all the files that it may have, so nothing of its window is looked at until one has ended."""
+        return len(self.files) >= MOST_FILES
 
     def is_idle(self) -> bool:
         """Nothing in memory, on disk or in flight would be lost by forgetting this host."""
@@ -138,6 +148,18 @@ class Host:
         row = heappop(self.window)
         self.out.add(row[ID])
         return row
+
+    def began_file(self, url_id: int) -> bool:
+        """Note that a URL is a file; return whether there may be no more of them for now."""
+        self.files.add(url_id)
+        return self.is_full
+
+    def settled(self, url_id: int) -> bool:
+        """Forget a URL that came to an end; return whether this may let the window go on."""
+        was_full = self.is_full
+        self.out.discard(url_id)
+        self.files.discard(url_id)
+        return was_full
 
     def trim(self, size: int) -> None:
         """Forget all but the first `size` URLs; they are still on disk."""
@@ -171,3 +193,8 @@ class Origin:
         self.rules: RobotsRules | None = None
         self.expires_at = 0.0
         self.parked: list[Row] = []
+
+    def park(self, host: Host, row: Row) -> None:
+        """Let a URL of `host` wait for the rules."""
+        self.parked.append(row)
+        host.parked += 1

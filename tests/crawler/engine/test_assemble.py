@@ -320,7 +320,7 @@ PLACES: dict[str, Where] = {
     "parse.nofollow": lambda a: (not a.stages.follow_nofollow,),
     "parse.stages": lambda a: (a.stages.stages, a.case.options.stages, a.pool["initializer"].args[0]),
     "downloads.folder": lambda a: (a.downloader_folder,),
-    "downloads.concurrency": lambda a: (a.downloads.files, a.desk._places._value),
+    "downloads.concurrency": lambda a: (a.downloads.files, a.desk._places.count),
     "downloads.segments": lambda a: (a.downloads.segments,),
     "downloads.processes": lambda a: (a.downloads.processes,),
     "downloads.stall_timeout": lambda a: (a.downloads.stall_timeout,),

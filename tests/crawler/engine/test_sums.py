@@ -63,3 +63,15 @@ async def test_waiting_ends_with_the_last_one_and_when_there_is_a_hurry() -> Non
     await asyncio.wait_for(second, 1)
     watch.saw([row(3, "http://a.test/d/SHA256SUMS")])
     assert await is_free(watch), "from then on nobody waits"
+
+
+async def test_one_host_in_a_hurry_costs_no_other_its_proofs() -> None:
+    watch = SumsWatch()
+    watch.saw([row(1, "http://a.test/d/SHA256SUMS"), row(2, "http://b.test/d/SHA256SUMS")])
+    hurried, patient = (asyncio.create_task(watch.wait_for(f"http://{name}.test/d/a.zip")) for name in "ab")
+    await asyncio.sleep(0)
+    watch.hurry("a.test")
+    await asyncio.wait_for(hurried, 1)
+    assert not patient.done()
+    watch.settled(request(2))
+    await asyncio.wait_for(patient, 1)

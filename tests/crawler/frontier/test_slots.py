@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.host import Row
+from crawler.frontier.host import MOST_FILES, Row
 from crawler.frontier.politeness import HostClock, Politeness, Verdict
-from crawler.frontier.request import Request
+from crawler.frontier.request import Kind, Request
 from crawler.frontier.steps import Done, FileFound, Slot, Wait
+from pipelines.url import CanonicalUrl
 
 HOST = "a.test"
 
@@ -43,6 +44,30 @@ def test_a_file_is_found_without_taking_a_place_at_its_host() -> None:
     assert frontier.next(1.0) == Wait(None), "the file is under way"
     frontier.settled(found.request)
     assert frontier.next(1.0) == Done()
+
+
+def test_a_host_with_all_the_files_it_may_have_stands_still_and_no_other_does() -> None:
+    """Else one host's files would fill the room that the files of all hosts have."""
+    frontier = frontier_of(*(row(number, f"{number}.zip") for number in range(MOST_FILES + 2)))
+    found = []
+    while isinstance(step := frontier.next(0.0), FileFound):
+        found.append(step.request)
+        assert frontier.began_file(step.request) == (len(found) == MOST_FILES)
+    assert step == Wait(None)
+    assert len(found) == MOST_FILES
+    frontier.want_slot(7, HOST)
+    assert frontier.next(0.0) == Slot(7), "its files go on"
+    frontier.left(HOST, 0.0)
+    robots = Request(0, CanonicalUrl("http://a.test/robots.txt"), HOST, kind=Kind.ROBOTS)
+    frontier.want_robots(robots, 0.0)
+    assert frontier.next(0.0) == robots, "no page waits for a rule"
+    frontier.fetched(robots, 0.0, Verdict.ALIVE)
+    frontier.add([[2, 0, MOST_FILES + 2, "http://b.test/", 0, None, 0, None, "b.test"]], 0.0)
+    other = frontier.next(0.0)
+    assert isinstance(other, Request)
+    assert other.host == "b.test"
+    frontier.settled(found.pop())
+    assert isinstance(frontier.next(0.0), FileFound), "one has ended: there is room for one"
 
 
 def test_segments_share_the_limit_of_their_host_with_pages() -> None:
