@@ -102,9 +102,7 @@ class Downloads(Section, frozen=True, kw_only=True):
     concurrency: Annotated[
         int,
         Meta(ge=1, le=1000),
-        meaning(
-            "Files at a time, over all hosts; an eighth of them, at least one, is kept for hosts with none under way."
-        ),
+        meaning("Files at a time, over all hosts; of 4 or more an eighth, at least one, is kept for hosts with none."),
     ] = 8
     segments: Annotated[
         int, Meta(ge=1, le=64), meaning("Most connections for one file; politeness.per_host bounds them too.")

@@ -6,8 +6,9 @@ pages:
 
 - a host has two files under way that were begun since it last delivered anything. Whoever delivers soon has all the
   places it can use; a host that never does has two;
-- the last eighth of the places, at least one, goes to hosts that have none. Whoever falls silent with all it may have
-  under way leaves that much, also to hosts of which no file was known then;
+- of four places or more, the last eighth, at least one, goes to hosts that have none. Whoever falls silent with all it
+  may have under way leaves that much, also to hosts of which no file was known then. Of two or three it would be half
+  or a third of what a host that is alone can use;
 - the host with the fewest places gets the next one; among equals they take turns. Within a host, first come is first
   served.
 
@@ -20,6 +21,10 @@ from __future__ import annotations
 from typing import Final
 
 BEGUN_FREELY: Final = 2  # as `shares.SENT_FREELY`: with two for each file that ends, a host soon has all it may
+
+
+FEWEST_SHARED: Final = 4
+"""Places of which one is kept back."""
 
 
 class _Host:
@@ -40,7 +45,7 @@ class Places:
         """`count` files may be under way at once."""
         self.count = count
         self.free = count
-        self._kept = max(1, count // 8)
+        self._kept = max(1, count // 8) if count >= FEWEST_SHARED else 0
         self._hosts: dict[str, _Host] = {}
         self._waiting: dict[_Host, None] = {}  # an ordered set: who got a place goes to its end
         self._host_of: dict[int, str] = {}

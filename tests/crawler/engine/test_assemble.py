@@ -136,6 +136,7 @@ mirrors = ["http://mirror.test/stars.csv.gz"]
 compress = "zstd"
 bodies = true
 headers = ["server"]
+fields = ["title"]
 durability = "fast"
 commit_interval = "1500ms"
 [report]
@@ -334,6 +335,7 @@ PLACES: dict[str, Where] = {
     "download.mirrors": lambda a: (a.wanted.mirrors,),
     "output.bodies": lambda a: (a.stages.store_body,),
     "output.headers": lambda a: (a.stages.record_headers,),
+    "output.fields": lambda a: (a.stages.fields,),
     "output.commit_interval": lambda a: (a.store.commit_interval,),
 }  # fmt: skip
 """Keys that arrive as the value they have."""

@@ -335,7 +335,7 @@ async def test_a_snapshot_shows_the_files_under_way(
     server: DemoServer, downloads: FakeDownloads, tmp_path: Path
 ) -> None:
     downloads.seconds = 60.0
-    config = config_of(server, tmp_path / "out", downloads={"concurrency": 3})
+    config = config_of(server, tmp_path / "out", downloads={"concurrency": 2})
     async with asyncio.timeout(20), Crawl(config) as crawling:
         running = asyncio.create_task(crawling.run())
         await downloads.started.wait()

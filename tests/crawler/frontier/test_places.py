@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ class Desk:
         return sum(name == host for _, name in self.under_way)
 
 
-@given(st.integers(2, 64), st.integers(1, 4), st.booleans())
+@given(st.integers(4, 64), st.integers(1, 4), st.booleans())
 def test_silent_hosts_leave_places_for_whoever_comes_later(places: int, silent: int, is_first: bool) -> None:
     """Any one of them, and as many as two places for each leave room for."""
     silent = silent if BEGUN_FREELY * silent < places else 1
@@ -62,7 +63,16 @@ def test_silent_hosts_leave_places_for_whoever_comes_later(places: int, silent: 
     assert ended == 20
 
 
-@given(st.integers(2, 64))
+@pytest.mark.parametrize("places", [2, 3])
+def test_of_few_places_a_host_that_is_alone_has_all(places: int) -> None:
+    desk = Desk(places)
+    desk.want(*["alone"] * 20)
+    for _ in range(10):
+        desk.end("alone")
+    assert desk.at("alone") == places
+
+
+@given(st.integers(4, 64))
 def test_a_host_that_falls_silent_with_all_it_may_have_leaves_an_eighth(places: int) -> None:
     desk = Desk(places)
     desk.want(*["dies"] * 300)
