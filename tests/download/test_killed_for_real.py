@@ -1,4 +1,4 @@
-"""D86, D87, D98, D99 with the whole downloader in processes of their own: killed at steps, and two at once."""
+"""D86, D87, D91, D98, D99 with the whole downloader in processes of their own: killed at steps, and two at once."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from crawler.testing.files import ServedFile
 from crawler.testing.oracle import judge, strays
 from pipelines.pool.pool import WorkerPool
 from tests.support.downloading import LIMIT_SECONDS, options
+from tests.support.power_loss import lose_power
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -89,6 +90,39 @@ async def test_d86_d87_killed_at_steps_of_the_disk_and_resumed_with_the_same_or_
             assert result.resumed_bytes == (there if new is FILE else 0)
     assert max(kept) >= 256 * 1024, "nothing had been recorded"
     assert len(set(kept)) >= 2, "all were killed at the same step"
+
+
+POINTS = ("fdatasync:2", "fdatasync:3", "rename_new:1", "rename_new>sync_folder", "rename:2")
+"""The sync of the first records, that of the data after them, the name, the sync of the name, the receipt's name."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are read again from /proc")
+async def test_d91_the_power_fails_and_only_what_was_synced_is_there(tmp_path: Path, pool: WorkerPool) -> None:
+    """With real files and processes: what a journal proves outlives the power, and so does a name that was reported.
+
+    The power is not really cut. Whatever came after the last sync of a file or a folder is taken away, which is the
+    worst that a disk may do; the order of unsynced writes, and torn ones, are the model's in test_power_loss.py.
+    """
+    lost, kept = [], []
+    with FaultServer() as server:
+        server.mount("/f", lambda request: replace(serve(request, FILE), rate=5.0 * MIB))
+        code, text = await said("-m", "tests.support.powerless_downloader", server.url("/f"), str(tmp_path), *POINTS)
+        assert code == 0, text
+        assert json.loads(text.splitlines()[0]) == [-signal.SIGKILL] * len(POINTS), text
+        for number, point in enumerate(POINTS):
+            root = tmp_path / str(number)
+            lost.append(lose_power(root, tmp_path / f"{number}.certain"))
+            has_name = (root / "f").exists()
+            assert has_name is (point == "rename:2"), "only there the name had been synced"
+            if has_name:
+                assert judge(root / "f", [FILE.body], says_success=True) == "right", "a name before its bytes"
+            kept.append(proved(root))
+            result = await resumed(root, server, pool, FILE)
+            assert judge(root / "f", [FILE.body], says_success=True) == "right"
+            assert result.fetched_bytes == 0 if has_name else result.resumed_bytes == kept[-1], "a record of lost bytes"
+    assert [bool(files) for files in lost[:4]] == [True, True, False, True], "what was not synced, and only that"
+    assert kept[0] == 0 < kept[1] < SIZE
+    assert min(kept[2:4]) > 0
 
 
 async def test_d98_two_commands_for_one_target(tmp_path: Path, pool: WorkerPool) -> None:
