@@ -18,15 +18,10 @@ from crawler.download.downloader import Downloader
 from crawler.download.values import FileResult, Wanted
 from tests.support.downloading import options
 
-PATIENCE_SECONDS = 20.0
-"""Of one request: a busy machine must not look like a fault of the server."""
-
 
 async def run(url: str, root: Path) -> FileResult:
     """Download once; what lands is recorded at once, so that another process finds it."""
-    base = options(2)
-    fetch = replace(base.fetch, connect_timeout=PATIENCE_SECONDS, read_timeout=PATIENCE_SECONDS, min_rate=0.0)
-    async with Downloader(root, replace(base, processes=1, sync_seconds=0.05, fetch=fetch)) as downloader:
+    async with Downloader(root, replace(options(2), processes=1, sync_seconds=0.05)) as downloader:
         return await downloader.fetch(Wanted(url, "f"))
 
 
