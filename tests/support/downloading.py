@@ -26,10 +26,11 @@ SPARE_BYTES = 1024 * 1024
 
 
 def options(segments: int, fetch: FetchOptions | None = None) -> DownloadOptions:
-    """Return options with little patience."""
+    """Return options with little patience for faults; for a machine that has much else to do there is enough."""
+    unhurried = replace(fetch_options(), connect_timeout=20.0, read_timeout=20.0, min_rate=0.0)
     return DownloadOptions(
         segments=segments, processes=2, retries=3, retry_delay=0.02, retry_delay_max=0.1, retry_after_max=2.0,
-        is_durable=False, fetch=fetch or fetch_options(),
+        is_durable=False, fetch=fetch or unhurried,
     )  # fmt: skip
 
 

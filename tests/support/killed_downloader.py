@@ -16,8 +16,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from crawler.download.disk.disk import Disk
@@ -54,22 +55,27 @@ async def run(url: str, root: Path) -> int:
         return 0 if (await downloader.fetch(Wanted(url, "f"))).fault is None else 3
 
 
-def main(url: str, folder: Path, steps: list[int]) -> list[int]:
-    """Run all at once; return how each ended."""
+def forked(lives: list[tuple[Callable[[], None], Callable[[], Coroutine[None, None, int]]]]) -> list[int]:
+    """Run all at once, each in a fork: what prepares the process, then what it does. Return how each ended."""
     children = []
-    for step in steps:
+    for prepare, work in lives:
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                die_at(step)
-                code = asyncio.run(run(url, folder / str(step)))
+                prepare()
+                code = asyncio.run(work())
             except BaseException:  # noqa: BLE001  # told to the test, in a child that must not go on
                 traceback.print_exc()
             finally:
                 os._exit(code)
         children.append(child)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def main(url: str, folder: Path, steps: list[int]) -> list[int]:
+    """Run all at once; return how each ended."""
+    return forked([(partial(die_at, step), partial(run, url, folder / str(step))) for step in steps])
 
 
 if __name__ == "__main__":

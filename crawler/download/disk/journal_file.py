@@ -35,7 +35,8 @@ class TargetLock:
 
     The lock is the kernel's (`flock`), so a killed process leaves nothing to clean up, and neither a boot nor a process
     number that was given again means anything (D92). The file goes when it is released. Where `flock` always succeeds
-    (some network file systems) two may work at once: their temporary files differ, and only one gets the name (D99).
+    (some network file systems) two may work at once, and only one gets the name (D99). Their temporary files differ,
+    unless the second goes on with what the first has recorded: then both write the same bytes of one version.
     """
 
     def __init__(self, places: Places) -> None:

@@ -139,16 +139,16 @@ def test_a_page_without_a_digest_costs_one_search() -> None:
     html = "<p>" + "lorem ipsum <a href=x.zip>x</a> " * 20_000 + "</p>"
     doc = Document(Page(1, "http://a.test/", 200, (), b"", ""))
     doc.is_html, doc.markup = True, html.encode()
-    began = time.perf_counter()
+    began = time.process_time()
     assert Beside(["*.zip"])(doc) == []
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.5
 
 
 def test_a_page_of_thousands_of_links_and_digests_is_bounded() -> None:
     rows = "".join(f"<tr><td><a href={n}.zip>x</a><td>{n:064x}</tr>" for n in range(10_000))
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(found(f"<table>{rows}</table>")) == 2000
-    assert time.perf_counter() - began < 10.0
+    assert time.process_time() - began < 10.0
 
 
 @given(st.text(alphabet="<>a/= \"'#0123456789abcdefhrziptd.\n", max_size=300))

@@ -12,6 +12,9 @@ from crawler.download.plan.refusals import Refusals
 URL = "http://example.org/a"
 OTHER = "http://example.com/a"
 
+WAIT_SECONDS = 30.0
+"""For what is a matter of turns of the loop."""
+
 
 async def entered(gate: HostGate, count: int, url: str = URL) -> list[asyncio.Task[None]]:
     """Let so many ask, and those in for whom there is room."""
@@ -31,7 +34,7 @@ async def test_as_many_as_are_allowed_in_their_order() -> None:
     assert inside(tasks) == [True, True, False, False]
     assert inside(await entered(gate, 2, OTHER)) == [True, True], "each host has its own"
     gate.leave(URL)
-    await asyncio.wait([tasks[2]], timeout=1)
+    await asyncio.wait([tasks[2]], timeout=WAIT_SECONDS)
     assert inside(tasks) == [True, True, True, False]
     for _ in range(3):
         gate.leave(URL)
@@ -59,7 +62,7 @@ async def test_d22_who_is_inside_stays_and_leaves_first() -> None:
         await asyncio.sleep(0)
     assert not inside(tasks)[4]
     gate.leave(URL)
-    await asyncio.wait([tasks[4]], timeout=1)
+    await asyncio.wait([tasks[4]], timeout=WAIT_SECONDS)
     assert inside(tasks)[4]
 
 
@@ -70,11 +73,11 @@ async def test_who_is_cancelled_leaves_no_slot_taken(is_let_in: bool) -> None:
     if is_let_in:
         gate.leave(URL)  # its turn has come, and it does not know yet
     tasks[1].cancel()
-    await asyncio.wait([tasks[1]], timeout=1)
+    await asyncio.wait([tasks[1]], timeout=WAIT_SECONDS)
     assert tasks[1].cancelled()
     if not is_let_in:
         gate.leave(URL)
-    await asyncio.wait([tasks[2]], timeout=1)
+    await asyncio.wait([tasks[2]], timeout=WAIT_SECONDS)
     assert inside(tasks) == [True, False, True]
     gate.leave(URL)
     assert all(inside(await entered(gate, 1)))

@@ -42,7 +42,7 @@ def server() -> Iterator[FaultServer]:
 def options(**changes: object) -> DownloadOptions:
     base = DownloadOptions(
         segments=2, retries=3, retry_delay=0.01, retry_delay_max=0.05, is_durable=False, look_beside=True,
-        fetch=FetchOptions(allow_addresses=("127.0.0.0/8",), read_timeout=1.0),
+        fetch=FetchOptions(allow_addresses=("127.0.0.0/8",), read_timeout=20.0),
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]  # of many types
 

@@ -22,6 +22,7 @@ from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
 from crawler.testing.messages import Reply, Request, redirect
 from pipelines.pool.pool import WorkerPool
+from tests.support.waiting import bytes_sent
 
 MIB = 1 << 20
 PATH = "/data.bin"
@@ -243,7 +244,7 @@ async def test_a_cancelled_download_goes_on_where_it_was(server: FaultServer, tm
     wanted = Wanted(server.url(PATH), "x", (sha256(file),))
     async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
         task = asyncio.create_task(downloader.fetch(wanted))
-        await asyncio.sleep(1.0)
+        await bytes_sent(server, 14 * MIB)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -276,7 +277,7 @@ async def test_another_version_is_not_mixed_with_what_was_kept(
     server.mount(PATH, slowly(old, 4 * MIB))  # type: ignore[arg-type]  # a responder
     async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
         task = asyncio.create_task(downloader.fetch(Wanted(server.url(PATH), "x")))
-        await asyncio.sleep(0.7)
+        await bytes_sent(server, 8 * MIB)
         task.cancel()
         await asyncio.wait([task])
         server.mount(PATH, lambda request: serve(request, new))
@@ -290,8 +291,8 @@ async def test_a_worker_that_dies_costs_its_pieces_and_nothing_else(server: Faul
     with WorkerPool(2, preload=PRELOAD, name="mortal", spare=False) as pool:
         async with Downloader(tmp_path / "out", options(), pool=pool) as downloader:
             task = asyncio.create_task(downloader.fetch(Wanted(server.url(PATH), "x", (sha256(file),))))
-            for _ in range(3):
-                await asyncio.sleep(0.4)
+            for deaths in range(3):
+                await bytes_sent(server, (6 + 6 * deaths) * MIB)
                 os.kill(pool.pids[0], signal.SIGKILL)
             result = await task
     assert result.status == "verified"

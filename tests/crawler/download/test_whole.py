@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from base64 import b64encode
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -21,6 +22,7 @@ from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, part, serve, version
 from crawler.testing.messages import Reply, Request
 from pipelines.pool.pool import WorkerPool
+from tests.support.waiting import LIMIT_SECONDS, bytes_sent
 
 MIB = 1 << 20
 PATH = "/data.bin"
@@ -31,13 +33,18 @@ OPTIONS = DownloadOptions(
 
 
 async def fetched(
-    root: Path, pool: WorkerPool, wanted: Wanted, *, cut_after: float | None = None, options: DownloadOptions = OPTIONS
+    root: Path,
+    pool: WorkerPool,
+    wanted: Wanted,
+    *,
+    cut: Awaitable[None] | None = None,
+    options: DownloadOptions = OPTIONS,
 ) -> FileResult:
-    """Fetch one file; with `cut_after`, cancel it after so many seconds and fetch it again."""
+    """Fetch one file; with `cut`, cancel it when that is over and fetch it again."""
     async with Downloader(root, options, pool=pool) as downloader:
-        if cut_after is not None:
+        if cut is not None:
             task = asyncio.create_task(downloader.fetch(wanted))
-            await asyncio.sleep(cut_after)
+            await cut
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -65,7 +72,7 @@ class TestAnnouncedLate:
         right = version("A", 12 * MIB + 5)
         wrong = with_md5(replace(right, body=flipped(right.body, 11 * MIB)), right)
         server.mount(PATH, lambda request: replace(serve(request, wrong), rate=MIB))
-        result = await fetched(tmp_path, pool, Wanted(server.url(PATH), "x"), cut_after=1.5)
+        result = await fetched(tmp_path, pool, Wanted(server.url(PATH), "x"), cut=bytes_sent(server, 5 * MIB))
         assert (result.status, result.fault) == ("mismatch", Fault.DIGEST_MISMATCH), result
         assert not (tmp_path / "x").exists()
 
@@ -74,7 +81,7 @@ class TestAnnouncedLate:
     ) -> None:
         file = with_md5(version("A", 12 * MIB + 5), version("A", 12 * MIB + 5))
         server.mount(PATH, lambda request: replace(serve(request, file), rate=2 * MIB))
-        result = await fetched(tmp_path, pool, Wanted(server.url(PATH), "x"), cut_after=1.2)
+        result = await fetched(tmp_path, pool, Wanted(server.url(PATH), "x"), cut=bytes_sent(server, 8 * MIB))
         assert (result.status, result.digests["md5"]) == ("verified", digest(file.body, "md5")), result
         assert result.resumed_bytes > 0
 
@@ -106,7 +113,9 @@ async def test_a_file_that_was_cut_behind_our_back_has_no_hole(
     server.mount(PATH, lambda request: replace(serve(request, file), rate=MIB))
 
     def cut() -> None:
-        time.sleep(1.5)
+        until = time.monotonic() + LIMIT_SECONDS
+        while server.sent < 5 * MIB and time.monotonic() < until:
+            time.sleep(0.01)
         for path in (tmp_path / ".crawlmill/parts").glob("*.part"):
             os.truncate(path, 300_000)
 
