@@ -356,15 +356,17 @@ class Attempt:
         self._tell(Held(self.order.id))
         word = await self._decided
         self._kept = []
+        known = min(max(0, word.first - run.first), len(data))
         if not word.is_wanted:
             self._is_good = False
-            return
+            raise Trouble(Fault.INTERRUPTED, "somebody else has these bytes")
         fd = self._open_file(self.order.file, self._path)
-        known = min(max(0, word.first - run.first), len(data))
         if known and os.pread(fd, known, run.first) != data[:known]:
             self._is_good = False
             raise Trouble(Fault.SEAM_MISMATCH, "the same bytes were fetched twice and differ")
         run.skip(data, known)
+        if known == len(data):  # this is no part without a byte, as a server may send
+            raise Trouble(Fault.INTERRUPTED, "somebody else has written all of these bytes")
         _write(fd, memoryview(data)[known:], run.first)
 
     def _store(self, answer: Answer) -> None:
