@@ -164,7 +164,7 @@ class Frontier:
             origin = self._origins.get(origin_url)
             if origin is None or (origin.rules is not None and origin.expires_at <= now):
                 self._origins[origin_url] = origin = Origin()
-                host.origins.add(origin_url)
+                host.met(origin_url)
                 origin.park(host, row)
                 return NeedRobots(origin_url, host.id)
             if origin.rules is None:

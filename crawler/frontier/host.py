@@ -106,8 +106,8 @@ class Host:
         self.parked = 0  # URLs that wait for robots.txt
         self.out: set[int] = set()  # URLs in flight, parked or delayed: pending in the store, but not to be read again
         self.delayed = 0  # URLs that wait for their next attempt
-        self.origins: set[str] = set()
-        self.files: set[int] = set()  # of `out`: those that turned out to be files
+        self.origins: list[str] = []  # a set of one is four times as large, and there are thousands of hosts
+        self.files: set[int] | None = None  # of `out`: those that turned out to be files; few hosts have any
         self.fetching = 0  # slots of the crawl that it has: pages and robots.txt, not downloads
         self.unanswered = 0  # of these, sent since its last answer
 
@@ -118,7 +118,7 @@ class Host:
     @property
     def is_full(self) -> bool:
         """It has all the files that it may have, so nothing of its window is looked at until one has ended."""
-        return len(self.files) >= MOST_FILES
+        return self.files is not None and len(self.files) >= MOST_FILES
 
     def is_idle(self) -> bool:
         """Nothing in memory, on disk or in flight would be lost by forgetting this host."""
@@ -149,8 +149,15 @@ class Host:
         self.out.add(row[ID])
         return row
 
+    def met(self, origin: str) -> None:
+        """Note an origin of this host, once."""
+        if origin not in self.origins:
+            self.origins.append(origin)
+
     def began_file(self, url_id: int) -> bool:
         """Note that a URL is a file; return whether there may be no more of them for now."""
+        if self.files is None:
+            self.files = set()
         self.files.add(url_id)
         return self.is_full
 
@@ -158,7 +165,8 @@ class Host:
         """Forget a URL that came to an end; return whether this may let the window go on."""
         was_full = self.is_full
         self.out.discard(url_id)
-        self.files.discard(url_id)
+        if self.files is not None:
+            self.files.discard(url_id)
         return was_full
 
     def trim(self, size: int) -> None:
