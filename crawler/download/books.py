@@ -90,12 +90,15 @@ class Books:
         for claim in claims:
             self.claims.setdefault((claim.source, claim.digest.algorithm, claim.digest.value), claim)
 
+    def trust(self, source: Source) -> Trust:
+        """Return how far the head of an answer from a place is believed."""
+        is_same = origin_of(CanonicalUrl(source.at)) == origin_of(CanonicalUrl(self.sources.all[0].url))
+        return Trust.SAME_ORIGIN if is_same else Trust.OTHER_ORIGIN
+
     def announced(self, source: Source, head: Head) -> None:
         """Note the digests in the head of an answer; of the place that the file was pinned by, also what it offers."""
-        is_same = origin_of(CanonicalUrl(source.at)) == origin_of(CanonicalUrl(self.sources.all[0].url))
-        trust = Trust.SAME_ORIGIN if is_same else Trust.OTHER_ORIGIN
         lines = [(name, value) for name, value in head.fields]
-        self.claim(claims_of(lines, is_whole=not head.is_part, trust=trust))
+        self.claim(claims_of(lines, is_whole=not head.is_part, trust=self.trust(source)))
         if self.offers is not None and source is self.pinner:
             self.offers.noted(lines, source.at)
             self.take_offers()

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from crawler.download.fault import Fault
 from crawler.download.worker.wire import (
     END_UNKNOWN,
+    Arrived,
     Aside,
     BadFrame,
     Cut,
@@ -147,7 +148,7 @@ class Hand(asyncio.Protocol):
         match message:
             case Ended():
                 self._end(message)
-            case Head() | Aside() | Progress() | WasCut() | Held() | Landed():
+            case Head() | Aside() | Progress() | WasCut() | Held() | Arrived() | Landed():
                 if (running := self.running.get(message.id)) is not None:
                     running.is_answered = True
                     running.tell(message)

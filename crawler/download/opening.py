@@ -17,7 +17,7 @@ from crawler.download.fault import Fault
 from crawler.download.hand import Hand, Running
 from crawler.download.quiet import first_of
 from crawler.download.retry import Failure, GivenUp, Source
-from crawler.download.worker.wire import END_UNKNOWN, Aside, Ended, Fetch, Head, Report
+from crawler.download.worker.wire import END_UNKNOWN, TAKEN, Arrived, Aside, Ended, Fetch, Head, Report, Solo
 
 FIRST_BYTES = 4 << 20
 """What the first request asks for: at least a few milliseconds of a fast line, nothing to regret on a slow one."""
@@ -70,17 +70,37 @@ class Opening:
 
         `small`: where a worker may put a small file at once, empty to be asked. `is_single`: ask for all of it.
         """
+        opened = await self.done_or_opened(small, hashes, is_single=is_single)
+        assert isinstance(opened, Opened), "no worker was to do it alone"
+        return opened
+
+    async def done_or_opened(
+        self, small: str, hashes: tuple[str, ...], *, is_single: bool, solo: Callable[[Source], Solo] | None = None
+    ) -> Opened | Ended:
+        """As `open`; but where `solo` lets a worker do a small file alone, this may return the end of the order.
+
+        That has a receipt, or TAKEN in place of a fault. `solo` is asked before each request.
+        """
         while True:
             source = await self._books.place()
             url = source.at
-            found = await self._ask(source, small, hashes, is_single=is_single)
-            if isinstance(found, Opened):
+            found = await self._ask(source, small, hashes, is_single=is_single, solo=solo)
+            if isinstance(found, Opened) or found.receipt is not None or found.fault == TAKEN:
                 return found
             self.failed(source, url, found)
 
-    async def _ask(self, source: Source, small: str, hashes: tuple[str, ...], *, is_single: bool) -> Opened | Ended:
+    async def _ask(
+        self,
+        source: Source,
+        small: str,
+        hashes: tuple[str, ...],
+        *,
+        is_single: bool,
+        solo: Callable[[Source], Solo] | None,
+    ) -> Opened | Ended:
         books, url = self._books, source.at
         await books.gate.enter(url)
+        inside = [url]  # until the request is over
         running: Running | None = None
         try:
             hand = await books.crew.hand()
@@ -88,9 +108,10 @@ class Opening:
             order = Fetch(
                 books.crew.new_order(), books.file, "", url, 0, END_UNKNOWN if is_single else FIRST_BYTES, 0, None,
                 small, hashes, wants_digest=self._is_curious, silence=source.silence(books.sources.terms),
+                solo=None if solo is None else tuple(solo(source)),
             )  # fmt: skip
-            running = hand.begin(order, self._listener(url, head))
-            running.ended.add_done_callback(lambda _: books.gate.leave(url))
+            running = hand.begin(order, self._listener(url, head, inside))
+            running.ended.add_done_callback(lambda _: self._leave(inside))
             try:
                 await first_of(head, running.ended)
             except asyncio.CancelledError:
@@ -103,11 +124,18 @@ class Opening:
             return ended
         finally:
             if running is None:
-                books.gate.leave(url)
+                self._leave(inside)
 
-    def _listener(self, url: str, head: asyncio.Future[Head]) -> Callable[[Report], None]:
+    def _leave(self, inside: list[str]) -> None:
+        """Give the slot back, if that was not done before."""
+        while inside:
+            self._books.gate.leave(inside.pop())
+
+    def _listener(self, url: str, head: asyncio.Future[Head], inside: list[str]) -> Callable[[Report], None]:
         def tell(report: Report) -> None:
-            if isinstance(report, Aside):
+            if isinstance(report, Arrived):
+                self._leave(inside)
+            elif isinstance(report, Aside):
                 self._books.aside(url, report)
             elif isinstance(report, Head) and not head.done():
                 head.set_result(report)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crawler.download.answers.identity import Identity
-from crawler.download.disk.finish import Standing, recover, standing
+from crawler.download.disk.disk import DISK
+from crawler.download.disk.finish import ABSENT, recover, standing
 from crawler.download.disk.follow import recheck
 from crawler.download.disk.journal import Piece
 from crawler.download.disk.journal_file import JournalFile, TargetLock
@@ -27,11 +28,18 @@ class Left(NamedTuple):
     """Read again and found good."""
 
 
+class NotNew(Exception):
+    """Something has the target's name, or was left for it by an earlier run."""
+
+
 class Place:
     """One target, held. Owns the lock and the journal until `close`."""
 
-    def __init__(self, root: Path, path: str, url: str, *, is_durable: bool) -> None:
-        """Take the target. Raises DownloadError (locked, exists, name_unsafe, disk) and OSError."""
+    def __init__(self, root: Path, path: str, url: str, *, is_durable: bool, is_new: bool = False) -> None:
+        """Take the target. Raises DownloadError (locked, exists, name_unsafe, disk) and OSError.
+
+        `is_new`: raise NotNew, having changed nothing, unless there is no trace of the target; reads no file.
+        """
         self.places: Places = places_of(root, path)
         self._url = url
         self._is_durable = is_durable
@@ -47,9 +55,13 @@ class Place:
             self._lock = TargetLock(self.places)
             prepare(root)  # what the other was still removing then
         try:
-            recover(self.places)
-            self.standing: Standing = standing(self.places)
-            if not self.is_taken:
+            has_left = any(name.startswith(f"{self.places.key}.") for name in DISK.names(self.places.parts))
+            if is_new and (has_left or DISK.lstat(self.places.target) is not None):
+                raise NotNew(self.places.path)
+            if has_left:
+                recover(self.places)
+            self.standing = ABSENT if is_new else standing(self.places)
+            if has_left and not self.is_taken:
                 self.left = self._resume()
         except BaseException:
             self._lock.release()

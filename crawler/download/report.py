@@ -7,28 +7,8 @@ from datetime import UTC, datetime
 from crawler.download.books import Books
 from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import Fault
-from crawler.download.proof.digests import Digest
-from crawler.download.proof.discover import Claim, Trust
+from crawler.download.proof.discover import Claim, claim_of, claim_words
 from crawler.download.values import FileResult, Status, Wanted
-
-
-def claim_words(claim: Claim) -> dict[str, str]:
-    """Return a claim as a receipt has it."""
-    digest, source, trust = claim
-    return {
-        "algorithm": digest.algorithm, "value": digest.value.hex(), "source": source, "trust": trust.name.lower()
-    }  # fmt: skip
-
-
-def claim_of(words: object) -> Claim | None:
-    """Return a claim that a receipt has; None when it makes no sense any more."""
-    if not isinstance(words, dict):
-        return None
-    try:
-        digest = Digest(words["algorithm"], bytes.fromhex(words["value"]))
-        return Claim(digest, words["source"], Trust[words["trust"].upper()])
-    except (KeyError, ValueError):
-        return None
 
 
 def receipt_of(

@@ -30,11 +30,12 @@ from crawler.download.proof.discover import (
     Unverified,
     Verified,
     algorithms_for,
+    claim_words,
     missing,
     verdict,
 )
 from crawler.download.quiet import uninterrupted
-from crawler.download.report import claim_words, receipt_of
+from crawler.download.report import receipt_of
 from crawler.download.retry import GivenUp
 from crawler.download.values import Wanted
 from crawler.download.whole import digests_of

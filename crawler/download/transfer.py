@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.changes import Changes, FileChanged, PartsRefused
+from crawler.download.checks import check, check_size
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
@@ -25,16 +26,17 @@ from crawler.download.proof.digests import is_available
 from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
 from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
-from crawler.download.retry import GivenUp, Patience, Sources
+from crawler.download.retry import GivenUp, Patience, Source, Sources
+from crawler.download.solo import may_be_solo, result_alone, solo_of
 from crawler.download.there import as_wanted
 from crawler.download.values import FileResult, OnRedirect, ProgressSink, Wanted
 from crawler.download.version import Version
 from crawler.download.whole import all_digests, check_holes, wrong_piece
+from crawler.download.worker.wire import Ended, Solo
 from crawler.download.yard import Finishing, Yard
 from pipelines.cpu import run_blocking
 
 MAX_NAMES = 1000
-_PAGES = ("html", "htm", "xhtml", "php", "asp", "aspx", "jsp")
 
 
 class Transfer:
@@ -62,6 +64,7 @@ class Transfer:
             self._books.describe = partial(describe, self._books)
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")
         self._place: Place | None = None
+        self._may_be_solo = may_be_solo(wanted, options)
         self._is_single = False
         self._is_replacing = False
         self._changes = Changes()
@@ -79,7 +82,7 @@ class Transfer:
 
     async def repair(self, receipt: Receipt, spans: Sequence[tuple[int, int]]) -> FileResult:
         """Fetch only `spans` of a damaged file again, as the receipt has it; the file gives way when that is right."""
-        self._is_replacing = True
+        self._is_replacing, self._may_be_solo = True, False
         return await self._told(lambda: self._repaired(receipt, spans))
 
     async def _told(self, work: Callable[[], Coroutine[Any, Any, FileResult]]) -> FileResult:
@@ -133,10 +136,11 @@ class Transfer:
 
     async def _fetch(self) -> FileResult:
         if self._wanted.path is not None:
-            there = await self._take(str(safe_relative(self._wanted.path)))
-            if there is not None:
-                return there
-            return await self._fetched(self._left())
+            path = str(safe_relative(self._wanted.path))
+            self._wanted = self._wanted._replace(path=path)
+            if not self._may_be_solo:
+                there = await self._take(path)
+                return there if there is not None else await self._fetched(self._left())
         return await self._fetched(None)
 
     async def _fetched(self, left: Left | None) -> FileResult:
@@ -231,21 +235,29 @@ class Transfer:
     async def _resumed(self, left: Left) -> FileResult | None:
         """Go on with what an earlier run left."""
         assert left.journal.header.size is not None
-        self._check_size(left.journal.header.size)
+        check_size(self._wanted, self._options, left.journal.header.size)
         return await self._completed(await Version(self._books, self._progress).resumed(left))
 
     async def _afresh(self) -> FileResult | None:
         """Open the file and fetch it. None: it has to be begun again."""
         books = self._books
-        small = "" if self._place is None else str(self._place.small_part())
+        books.part = small = "" if self._place is None else str(self._place.small_part())  # `close` removes it
         hashes = algorithms_for(books.claims.values(), self._options.algorithms)
-        opened = await self._opening.open(small, hashes, is_single=self._is_single)
+        is_solo = self._may_be_solo and self._place is None
+        opened = await self._opening.done_or_opened(
+            small, hashes, is_single=self._is_single, solo=self._solo_at if is_solo else None
+        )
+        if isinstance(opened, Ended):
+            if opened.receipt is not None:
+                return result_alone(opened, books, self._seconds)
+            return await self._with_place()
         try:
             books.met(opened.source, opened.head, opened.identity, opened.total)
             self._changes.met(opened.source, opened.identity)
-            self._check(opened)
+            check(opened, self._wanted, self._options)
             if self._place is None:
-                there = await self._named(opened)
+                path = self._wanted.path
+                there = await self._named(opened) if path is None else await self._take(path)
                 if there is not None:
                     return there
             if not opened.head.is_small:
@@ -259,23 +271,18 @@ class Transfer:
             if not opened.running.ended.done():
                 await uninterrupted(opened.running.stop())
 
-    def _check(self, opened: Opened) -> None:
-        """Refuse what cannot be the file. Raises GivenUp."""
-        if opened.total is not None:
-            self._check_size(opened.total)
-        if opened.source.at == opened.source.url:
-            return
-        kind = next((value for name, value in opened.head.fields if name == "content-type"), "").lower()
-        name = (self._wanted.path or self._wanted.url.partition("?")[0]).rpartition("/")[2]
-        is_page_asked = "." not in name or name.rpartition(".")[2].lower() in _PAGES
-        if kind.startswith(("text/html", "application/xhtml")) and not is_page_asked:
-            raise GivenUp(Fault.REDIRECT_TO_PAGE, f"leads to a page, {opened.source.at}")
+    def _solo_at(self, source: Source) -> Solo:
+        return solo_of(self._yard.root, self._wanted.path, self._wanted, source, self._books, self._seconds)
 
-    def _check_size(self, size: int) -> None:
-        if self._wanted.size is not None and size != self._wanted.size:
-            raise GivenUp(Fault.SIZE_MISMATCH, f"{size} bytes, expected {self._wanted.size}")
-        if self._options.max_bytes is not None and size > self._options.max_bytes:
-            raise GivenUp(Fault.SIZE_LIMIT, f"{size} bytes, {self._options.max_bytes} are allowed")
+    async def _with_place(self) -> FileResult | None:
+        """Go on where a worker found the target taken: something is there, or was left for a resume."""
+        self._may_be_solo = False
+        assert self._wanted.path is not None
+        there = await self._take(self._wanted.path)
+        if there is not None:
+            return there
+        left = self._left()
+        return await (self._afresh() if left is None else self._resumed(left))
 
     async def _named(self, opened: Opened) -> FileResult | None:
         """Choose a name from the answer and take it; another one if something else has it."""
@@ -321,7 +328,7 @@ class Transfer:
             raise PartsRefused("a part of a file of unknown length")
         if opened.head.is_part and not self._is_single:
             return await self._completed(await version.in_segments(opened, place.journal))
-        ended = await version.in_one(opened, place.journal, self._check_size)
+        ended = await version.in_one(opened, place.journal, partial(check_size, self._wanted, self._options))
         if ended.fault:
             self._opening.failed(opened.source, opened.running.url, ended)
             return None
@@ -344,7 +351,7 @@ class Transfer:
     async def _proved(self, size: int, digests: dict[str, str], stamp: Stamp | None) -> FileResult | None:
         """Compare what came with what was announced; give the file its name, or discard it. None: try again."""
         books = self._books
-        self._check_size(size)
+        check_size(self._wanted, self._options, size)
         await books.described()
         digests = await all_digests(books, size, digests)
         judged = verdict(books.claims.values(), {name: bytes.fromhex(value) for name, value in digests.items()})

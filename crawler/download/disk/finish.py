@@ -50,6 +50,9 @@ class Standing(NamedTuple):
     receipt: Receipt | None
 
 
+ABSENT = Standing("absent", None)
+
+
 class Ready(NamedTuple):
     """A temporary file whose bytes are all there."""
 
@@ -165,8 +168,11 @@ class _Step:
     def write_pending(self) -> None:
         """Write the receipt where it waits for the file to get its name."""
         disk = self._disk
-        disk.unlink(self._pending)
-        self.pending_fd = disk.open(self._pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            self.pending_fd = disk.open(self._pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:  # of an attempt before, with the same temporary file
+            disk.unlink(self._pending)
+            self.pending_fd = disk.open(self._pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         self._has_pending = True
         disk.write_all(self.pending_fd, encode(self._receipt), 0)
 
@@ -179,11 +185,15 @@ class _Step:
         """Give the file its name."""
         part, target = self.ready.part, self.ready.places.target
         self._check_untouched()
-        if self._check_free():
-            self._disk.rename_new(part, target)
-            self._has_name = True
-        else:
+        if self.ready.replace and not self._check_free():
             self._disk.rename(part, target)
+            return
+        try:
+            self._disk.rename_new(part, target)
+        except FileExistsError:
+            self._check_free()  # which says what is there
+            raise
+        self._has_name = True
 
     def settle(self) -> None:
         """Put the receipt into its place and remove what was needed on the way; the file is there already."""
@@ -288,7 +298,7 @@ def standing(places: Places, *, disk: Disk = DISK) -> Standing:
     """Return what has the target's name now. Reads no bytes of it."""
     there = disk.lstat(places.target)
     if there is None:
-        return Standing("absent", None)
+        return ABSENT
     if not stat.S_ISREG(there.st_mode):
         return Standing(kind_of(there), None)
     receipt = load(places.receipt, disk)

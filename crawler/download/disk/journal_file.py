@@ -55,7 +55,8 @@ class TargetLock:
             if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
                 os.close(fd)  # whoever had it removed the file between our open and our lock
                 return -1
-            os.ftruncate(fd, 0)
+            if ours.st_size:
+                os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
         except BlockingIOError as exc:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "unknown"

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import stat
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -110,12 +111,23 @@ def places_of(root: Path, path: str | PurePosixPath) -> Places:
     parts = pure.parts
     if not parts or pure.is_absolute() or ".." in parts or parts[0] == ROOM or "\0" in str(pure):
         raise DownloadError(Fault.NAME_UNSAFE, f"{path}: expected a path inside {root}, and not in its {ROOM}")
-    room = root / ROOM
-    key = key_of(str(pure))
+    folders, key = _folders(root), key_of(str(pure))
     return Places(
-        root, str(pure), root / pure, key, room / "parts", room / "parts" / f"{key}.journal",
-        room / "receipts" / f"{key}.json", room / "locks" / f"{key}.lock",
+        root, str(pure), root / pure, key, folders.parts, folders.parts / f"{key}.journal",
+        folders.receipts / f"{key}.json", folders.locks / f"{key}.lock",
     )  # fmt: skip
+
+
+class _Folders(NamedTuple):
+    parts: Path
+    receipts: Path
+    locks: Path
+
+
+@lru_cache(maxsize=16)  # a path costs more to join than to look at on the disk
+def _folders(root: Path) -> _Folders:
+    room = root / ROOM
+    return _Folders(room / "parts", room / "receipts", room / "locks")
 
 
 def prepare(root: Path, disk: Disk = DISK) -> None:

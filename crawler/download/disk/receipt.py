@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.journal import Plain
 from crawler.download.proof.checksum import CHECKSUM
@@ -76,9 +78,12 @@ def encode(receipt: Receipt) -> bytes:
     values = {each.name: getattr(receipt, each.name) for each in fields(receipt)}
     found: dict[str, Any] = {"format": FORMAT, "version": VERSION, **values}
     pieces = found.pop("pieces")
-    head = json.dumps(found, indent=1, ensure_ascii=False)
-    rows = ",\n".join("  " + json.dumps(list(piece), separators=(",", ":")) for piece in pieces)
-    return f'{head[:-2]},\n "pieces": [{chr(10) if rows else ""}{rows}]\n}}\n'.encode("utf-8", "surrogatepass")
+    try:
+        head = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # a name or a field of bytes that are no UTF-8
+        head = json.dumps(found, indent=2, ensure_ascii=False)
+    rows = ",\n".join("    " + json.dumps(list(piece), separators=(",", ":")) for piece in pieces)
+    return f'{head[:-2]},\n  "pieces": [{chr(10) if rows else ""}{rows}]\n}}\n'.encode("utf-8", "surrogatepass")
 
 
 def decode(data: bytes) -> Receipt | str:

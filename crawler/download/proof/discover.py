@@ -53,6 +53,25 @@ class Claim(NamedTuple):
         return f"{self.digest} ({self.source})"
 
 
+def claim_words(claim: Claim) -> dict[str, str]:
+    """Return a claim as a receipt has it."""
+    digest, source, trust = claim
+    return {
+        "algorithm": digest.algorithm, "value": digest.value.hex(), "source": source, "trust": trust.name.lower()
+    }  # fmt: skip
+
+
+def claim_of(words: object) -> Claim | None:
+    """Return a claim that a receipt has; None when it makes no sense any more."""
+    if not isinstance(words, dict):
+        return None
+    try:
+        digest = Digest(words["algorithm"], bytes.fromhex(words["value"]))
+        return Claim(digest, words["source"], Trust[words["trust"].upper()])
+    except (KeyError, ValueError):
+        return None
+
+
 class Verified(NamedTuple):
     """The bytes have the digest of `claim`, the strongest of the deciding ones."""
 

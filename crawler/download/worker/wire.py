@@ -19,6 +19,35 @@ MAX_FRAME = 8 << 20
 END_UNKNOWN = -1
 """In place of an end or a total: nobody knows it yet."""
 
+TAKEN = "taken"
+"""In place of a fault: nothing was asked for, because something has the target's name, or was left for a resume."""
+
+
+class Solo(NamedTuple):
+    """What a worker has to know to do a small file all by itself, from the first byte to its name and its receipt."""
+
+    root: str
+    path: str | None
+    """Relative to the root, and safe; None: to be made from the answer."""
+    url: str
+    """As it was asked for, before any redirect."""
+    claims: tuple[tuple[str, str, str, int], ...]
+    """Algorithm, value in hexadecimal, source and trust of each digest that is known."""
+    head_trust: int
+    """The trust of what the head of the answer announces."""
+    size: int | None
+    """Bytes that the file must have, if that is known."""
+    max_bytes: int | None
+    must_verify: bool
+    refuses_pages: bool
+    """Whether an answer of HTML is left to the parent: a redirect led here."""
+    is_durable: bool
+    retries: int
+    received: int
+    """Bytes that came off the wire before."""
+    seconds: float
+    """Since the file was asked for."""
+
 
 class Fetch(NamedTuple):
     """Parent to worker: get `[first, end)` of a file with one request and write it at its place."""
@@ -47,6 +76,8 @@ class Fetch(NamedTuple):
     """Ask for the digest of the file, if the server happens to know it."""
     silence: float = 0.0
     """Seconds without a byte after which a part is given up, to be gone on with elsewhere; 0: as long as any body."""
+    solo: tuple[Any, ...] | None = None
+    """For the first request of a file: a `Solo`, as a tuple. What turns out not to be small goes on as without it."""
 
 
 class Go(NamedTuple):
@@ -159,6 +190,12 @@ class Held(NamedTuple):
     id: int
 
 
+class Arrived(NamedTuple):
+    """Worker to parent: the request of a small file is over; what is left is the disk's, and may take a while."""
+
+    id: int
+
+
 class Landed(NamedTuple):
     """Worker to parent: these bytes are in the file, as far as the kernel knows."""
 
@@ -190,6 +227,8 @@ class Ended(NamedTuple):
     """Bytes of bodies that came off the wire."""
     digests: dict[str, str]
     """In hexadecimal, when the file was hashed on the way and is whole."""
+    receipt: Any = None
+    """The `Receipt` of a file that was done as `Fetch.solo` asks, and has its name; as a dict when it was read."""
 
     @property
     def is_refusal(self) -> bool:
@@ -213,13 +252,13 @@ class Hashed(NamedTuple):
 
 
 Order = Fetch | Go | Cut | Stop | Write | Follow | Upto | Forget | Rate
-Report = Hello | Head | Aside | Progress | WasCut | Held | Landed | Ended | Hashed
+Report = Hello | Head | Aside | Progress | WasCut | Held | Arrived | Landed | Ended | Hashed
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         Fetch, Go, Cut, Stop, Write, Follow, Upto, Forget, Rate,
-        Hello, Head, Aside, Progress, WasCut, Held, Landed, Ended, Hashed,
+        Hello, Head, Aside, Progress, WasCut, Held, Arrived, Landed, Ended, Hashed,
     )
 }  # fmt: skip
 

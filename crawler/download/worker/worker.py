@@ -14,6 +14,7 @@ from typing import cast
 from crawler.download.worker.attempt import Attempt
 from crawler.download.worker.hashing import Hashing
 from crawler.download.worker.limiter import Limiter
+from crawler.download.worker.solo import Finisher
 from crawler.download.worker.terms import Terms
 from crawler.download.worker.wire import (
     BadFrame,
@@ -66,6 +67,7 @@ class _Line(asyncio.Protocol):
         self._others: set[asyncio.Task[None]] = set()
         self._files: dict[int, int] = {}
         self._hashing: dict[int, Hashing] = {}
+        self._finisher = Finisher()
         self._outgoing: list[bytes] = []
 
     # -- the socket
@@ -145,7 +147,7 @@ class _Line(asyncio.Protocol):
                 raise BadFrame(f"not for a worker: {type(message).__name__}")
 
     def _fetch(self, order: Fetch) -> None:
-        attempt = Attempt(order, self._streamer, self._limiter, self._opened, self.tell)
+        attempt = Attempt(order, self._streamer, self._limiter, self._opened, self.tell, self._finisher)
         self._attempts[order.id] = attempt
         task = self._loop.create_task(attempt.run())
         self._tasks[order.id] = task

@@ -35,11 +35,13 @@ def test_a_receipt_comes_back_as_it_was() -> None:
     assert json.loads(encode(plain))["pieces"] == []
 
 
-def test_a_receipt_is_for_people_too() -> None:
-    """One line a value, one line a piece."""
-    lines = encode(RECEIPT).decode("utf-8", "surrogatepass").splitlines()
-    assert ' "path": "a/b",' in lines
-    assert "  [0,1,2]," in lines
+@pytest.mark.parametrize("url", [RECEIPT.url, "https://a/ü"], ids=["bytes that are no text", "text"])
+def test_a_receipt_is_for_people_too(url: str) -> None:
+    """One line a value, one line a piece; the same, whichever way it was written."""
+    lines = encode(replace(RECEIPT, url=url)).decode("utf-8", "surrogatepass").splitlines()
+    assert f'  "url": "{url}",' in lines
+    assert '  "path": "a/b",' in lines
+    assert "    [0,1,2]," in lines
 
 
 def test_d122_ten_thousand_pieces_beyond_four_gib() -> None:
