@@ -113,6 +113,18 @@ def _scraps(root: Path, url: str) -> None:
     places.pending("0" * 16).write_bytes(b"{}")
 
 
+def _unsteady() -> Responder:
+    """Return a server that has another version each time, and ends before the end of it."""
+    seen: list[Request] = []
+
+    def reply(request: Request) -> Reply:
+        seen.append(request)
+        file = replace(version("A", SIZE), etag=f'"{len(seen)}"')
+        return replace(serve(request, file), cut=500, after=End.CLOSE)
+
+    return reply
+
+
 class Scene(NamedTuple):
     """What one download meets."""
 
@@ -159,6 +171,7 @@ SCENES = {
     "short": Scene(
         server=lambda: lambda request: replace(serve(request, FILE), cut=500, after=End.CLOSE), is_solo=False
     ),
+    "another each time": Scene(server=_unsteady, options={"retries": 9}, is_solo=False),
     "gone": Scene(server=lambda: lambda request: Reply(404, ()), is_solo=False),
     "busy once": Scene({"digests": (RIGHT,)}, _flaky),
     "compressed": Scene(server=lambda: saying(("Content-Encoding", "gzip")), is_solo=False),
@@ -228,6 +241,16 @@ async def test_alone_or_not_the_same_comes_of_it(
         assert one == other
 
 
+async def test_what_a_kill_left_is_cleared(server: FaultServer, pool: WorkerPool, tmp_path: Path) -> None:
+    server.mount(PATH, honest)
+    _scraps(tmp_path, server.url(PATH))
+    assert len(names(tmp_path)) == 2
+    async with Downloader(tmp_path, options(), pool=pool) as downloader:
+        result = await downloader.fetch(Wanted(server.url(PATH), "a/f", (RIGHT,)))
+    assert result.status == "verified"
+    assert names(tmp_path) == ["f"]
+
+
 async def test_a_redirected_file_is_done_alone_where_it_lies(
     server: FaultServer, pool: WorkerPool, tmp_path: Path
 ) -> None:
@@ -286,11 +309,13 @@ class _Gate:
 
     def __init__(self) -> None:
         self.inside: list[str] = []
+        self.left = 0
 
     async def enter(self, url: str) -> None:
         self.inside.append(url)
 
     def leave(self, url: str) -> None:
+        self.left += 1
         self.inside.remove(url)
 
     def slow_down(self, url: str, retry_after: float | None) -> None:
@@ -316,7 +341,7 @@ async def test_the_next_request_does_not_wait_for_our_disk(
     async with Downloader(tmp_path, options(), gate, pool=pool) as downloader:
         result = await downloader.fetch(Wanted(server.url(PATH), "f", (RIGHT,)))
     assert result.status == "verified"
-    assert (seen, gate.inside) == ([1, 0], [])
+    assert (seen, gate.inside, gate.left) == ([1, 0], [], 1)
 
 
 # One order in a worker.
@@ -502,9 +527,18 @@ async def test_d76_a_full_disk_costs_the_file_that_finds_no_room(root: Path, mon
     batch[1].place.close()
 
 
-async def test_who_has_the_name_meanwhile_keeps_it(root: Path) -> None:
-    one = small(root, "a")
-    (root / "a").write_bytes(b"of somebody else")
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "at the last moment"])
+async def test_who_has_the_name_meanwhile_keeps_it(is_late: bool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(*names: Path) -> None:
+        (root / "a").write_bytes(b"of somebody else")
+        if names:
+            real(*names)
+
+    one, real = small(root, "a"), DISK.rename_new
+    if is_late:
+        monkeypatch.setattr(DISK, "rename_new", take)
+    else:
+        take()
     with pytest.raises(DownloadError, match="exists: a file is never overwritten"):
         await Finisher().finish(one)
     assert (root / "a").read_bytes() == b"of somebody else"
