@@ -91,15 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--insecure", action="store_true", help="do not check certificates")
     add("--no-sync", action="store_true", help="do not wait for the disk; after a power loss files may be gone")
-    add("-q", "--quiet", action="store_true", help="say nothing but errors")
+    add("-q", "--quiet", action="store_true", help="say nothing but errors and warnings")
     add("--plain", action="store_true", help="plain progress lines even on a terminal")
 
 
 def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Watcher | None], signals: Signals) -> int:
     """Download and return the exit code: 0, 2 wrong arguments, 3 a file failed, 6 the disk, 130 or 143 stopped.
 
-    `say` gets one line for each file that is there, `tell` one for each that is not; names in them are not safe for a
-    terminal yet. `watcher` is asked for what shows progress once the workers are starting.
+    `say` gets one line for each file that is there, `tell` one for each that is not, or not where it is looked for;
+    names in them are not safe for a terminal yet. `watcher` is asked for what shows progress once the workers are
+    starting.
     """
     try:
         options = _options(args)
@@ -134,6 +135,8 @@ async def _run(
                 if watcher is not None:
                     watcher.ended(result)
                 (say if result.fault is None else tell)(_line(result))
+                if result.fault is None and result.beside is not None:
+                    tell(f"crawl download: {result.path}: a name beside its own, since {result.beside}")
                 if result.fault in _DISK_FAULTS:
                     worst = ExitCode.STATE
                 elif result.fault is not None and worst is ExitCode.COMPLETE:

@@ -18,7 +18,7 @@ from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import OF_LATER_RANGES, OF_RANGES, Fault
-from crawler.download.names import UnsafeName, name_of, safe_relative, unique
+from crawler.download.names import UnsafeName, folded, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
 from crawler.download.proof.digests import is_available
@@ -62,6 +62,7 @@ class Transfer:
             self._books.describe = partial(describe, self._books)
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")
         self._place: Place | None = None
+        self._beside: str | None = None
         self._is_single = False
         self._is_replacing = False
         self._changes = Changes()
@@ -84,7 +85,7 @@ class Transfer:
 
     async def _told(self, work: Callable[[], Coroutine[Any, Any, FileResult]]) -> FileResult:
         try:
-            return await work()
+            return (await work())._replace(beside=self._beside)
         except GivenUp as trouble:
             return self._failed(trouble.fault, trouble.detail)
         except DownloadError as trouble:
@@ -280,7 +281,7 @@ class Transfer:
     async def _named(self, opened: Opened) -> FileResult | None:
         """Choose a name from the answer and take it; another one if something else has it."""
         fields = dict(reversed(opened.head.fields))
-        name = name_of(self._wanted.url, fields.get("content-disposition"), fields.get("content-type"))
+        own = name = name_of(self._wanted.url, fields.get("content-disposition"), fields.get("content-type"))
         taken: set[str] = set()
         for _ in range(MAX_NAMES):
             try:
@@ -288,11 +289,12 @@ class Transfer:
             except (GivenUp, DownloadError) as trouble:
                 if trouble.fault not in (Fault.EXISTS, Fault.LOCKED):
                     raise
+                self._beside = self._beside or trouble.detail
             place, self._place = self._place, None
             if place is not None:
                 await uninterrupted(run_blocking(place.close))
-            taken.add(name.casefold())
-            name = unique(name, taken)
+            taken.add(folded(name))
+            name = unique(own, taken)
         raise GivenUp(Fault.EXISTS, f"{name} and {MAX_NAMES} names like it are taken")
 
     async def _small(self, opened: Opened, part: str) -> FileResult | None:

@@ -99,6 +99,28 @@ def test_quiet_stops_without_a_word(server: FaultServer, tmp_path: Path) -> None
     assert process.returncode == 143
 
 
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["loud", "quiet"])
+@pytest.mark.parametrize("is_damaged", [True, False], ids=["damaged", "foreign"])
+def test_a_name_beside_the_own_is_told(
+    quiet: tuple[str, ...], is_damaged: bool, server: FaultServer, tmp_path: Path
+) -> None:
+    """Whoever reads `f.bin` has the damaged one, and the exit code says that all is well: also in the next night."""
+    server.mount("/f.bin", lambda request: serve(request, version("A", 1000)))
+    if is_damaged:
+        assert command(server.url("/f.bin"), cwd=tmp_path).stderr == ""
+    (tmp_path / "f.bin").write_bytes(b"other")
+    for _ in range(2):
+        done = command(*quiet, server.url("/f.bin"), cwd=tmp_path)
+        assert done.returncode == 0
+        assert done.stdout.startswith("" if quiet else "f-2.bin: unverified")
+        (line,) = done.stderr.splitlines()
+        assert line == (
+            f"crawl download: f-2.bin: a name beside its own, since {tmp_path / 'f.bin'} is there, and is not what is "
+            "wanted: it has no receipt that fits it"
+        )
+    assert (tmp_path / "f.bin").read_bytes() == b"other"
+
+
 def test_lines_that_could_not_be_written_are_no_success(server: FaultServer, tmp_path: Path) -> None:
     """The file is there and stays there; whoever keeps the lines has to know that they are missing."""
     server.mount(PATH, lambda request: serve(request, version("A", 1000)))

@@ -165,6 +165,17 @@ async def test_names_from_the_answer_never_clash(size: int, server: FaultServer,
     again = await downloader.fetch(Wanted(server.url(PATH)))
     assert [each.path for each in (one, two, again)] == ["set.bin", "set-2.bin", "set.bin"]
     assert again.detail == "there already"
+    assert (one.beside, again.beside) == (None, None)
+    assert "set.bin is there, and is not what is wanted: it came from" in str(two.beside)
+
+
+async def test_names_beside_others_count_on(server: FaultServer, downloader: Downloader) -> None:
+    """Not `x-2-2.bin`."""
+    paths = []
+    for number in range(4):
+        server.mount(f"/{number}/x.bin", lambda request: serve(request, version("A", 1000)))
+        paths.append((await downloader.fetch(Wanted(server.url(f"/{number}/x.bin")))).path)
+    assert paths == ["x.bin", "x-2.bin", "x-3.bin", "x-4.bin"]
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ".crawlmill/x", "a\0b", ""])
