@@ -152,13 +152,28 @@ def test_a_list_tells_which_files_are_there_and_which_are_not(server: FaultServe
 @pytest.mark.parametrize(
     "arguments",
     [[], ["http://a/", "--sha256", "zz"], ["http://a/", "http://b/", "--sha256", "0" * 64], ["-i", "absent"],
-     ["-o", "x"], ["http://a/", "--limit-rate", "fast"], ["http://a/", "-s", "0"]],
+     ["-o", "x"], ["http://a/", "--limit-rate", "fast"], ["http://a/", "-s", "0"], ["http://a/", "-o", "-"],
+     ["http://a/", "--size", "-1"], ["http://a/", "--allow-address", "10.0.0.5/8"], ["http://a/", "--proxy", "a"]],
 )  # fmt: skip
 def test_wrong_arguments_touch_nothing(arguments: list[str], tmp_path: Path) -> None:
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", [(), ("-o", "x")], ids=["no name", "a name"])
+def test_a_size_of_nothing_is_a_size(target: tuple[str, ...], server: FaultServer, tmp_path: Path) -> None:
+    server.mount(PATH, lambda request: serve(request, version("A", 1000)))
+    done = command(server.url(PATH), "--size", "0", *target, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "size_mismatch: 1000 bytes, expected 0" in done.stderr
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_port_that_no_address_opens_promises_nothing(tmp_path: Path) -> None:
+    done = command("http://127.0.0.1:1/x", cwd=tmp_path)
+    assert done.stderr == "crawl download: http://127.0.0.1:1/x: address_blocked: port 1\n"
 
 
 def test_a_refusal_leaves_no_empty_rooms(server: FaultServer, tmp_path: Path) -> None:
