@@ -289,7 +289,8 @@ class Transfer:
             except (GivenUp, DownloadError) as trouble:
                 if trouble.fault not in (Fault.EXISTS, Fault.LOCKED):
                     raise
-                self._beside = self._beside or trouble.detail
+                if trouble.fault is Fault.EXISTS and (self._place is None or self._place.is_in_the_way):
+                    self._beside = self._beside or trouble.detail
             place, self._place = self._place, None
             if place is not None:
                 await uninterrupted(run_blocking(place.close))

@@ -71,7 +71,7 @@ class FileResult(NamedTuple):
     """Of the redirect that was reported; None for all else."""
     beside: str | None = None
     """What has the name that the answer gave, and why it is not what is wanted: the file got another name, beside it.
-    None where nothing was in the way, or the caller gave the name."""
+    None where nothing was in the way, or a good file of another URL, or the caller gave the name."""
 
 
 class FileProgress(NamedTuple):
