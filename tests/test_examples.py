@@ -327,3 +327,20 @@ class TestMirror:
         manifest.write_text("".join(lines[2:]))
         assert self.night(files, tmp_path).returncode == 0
         assert self.wrong(tmp_path) == []
+
+    def test_a_sunday_is_a_night_like_others(self, files: DemoServer, tmp_path: Path) -> None:
+        """The first of all, and one on which a line changed and another went: what gave way is not missed."""
+        manifest = tmp_path / "SHA256SUMS"
+        lines = (EXAMPLES / "mirror_dataset" / "SHA256SUMS").read_text().splitlines(keepends=True)
+        manifest.write_text(lines[2] + lines[3])
+        first = self.night(files, tmp_path, day=7)
+        assert (first.returncode, first.stderr) == (0, "")
+        manifest.write_text(lines[3].replace("  ", " *"))
+        (tmp_path / "data.manifest").write_text(f"{'0' * 64} *empty.bin\n{lines[2]}")
+        asked = len(files.log.entries)
+        second = self.night(files, tmp_path, day=7)
+        assert (second.returncode, second.stderr) == (0, "")
+        assert (tmp_path / "data.log").read_text() == ""
+        assert len(files.log.entries) - asked == 1, "only what the manifest names now"
+        assert [path.name for path in (tmp_path / "data").iterdir() if path.is_file()] == ["empty.bin"]
+        assert len(list((tmp_path / "data.old").glob("*/*"))) == 2

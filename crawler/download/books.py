@@ -15,6 +15,7 @@ from crawler.download.disk.journal_file import JournalFile
 from crawler.download.fault import Fault
 from crawler.download.plan.refusals import Refusals
 from crawler.download.plan.sizes import SMALLEST
+from crawler.download.proof.digests import is_available
 from crawler.download.proof.discover import Claim, Trust, claims_of
 from crawler.download.quiet import ended as gone
 from crawler.download.retry import GivenUp, Source, Sources
@@ -26,6 +27,7 @@ from pipelines.url import CanonicalUrl, host_of, origin_of
 
 if TYPE_CHECKING:
     from crawler.download.offers import Offers
+    from crawler.download.proof.metalink import Pieces
 
 
 class Books:
@@ -147,6 +149,14 @@ class Books:
     def has_offered_bytes(self) -> bool:
         """Whether bytes came from mirrors that only an answer named."""
         return any(source.has_given for source in self.sources.all if source.is_offered)
+
+    def may_join(self, identity: Identity, pieces: Pieces | None) -> bool:
+        """Tell whether parts may be put together: by a strong validator (RFC 9110 15.3.7.3), or a digest of the result.
+
+        A weak one may stay when bytes change, and a change between two borders shows at none of them.
+        """
+        has_digest = any(is_available(claim.digest.algorithm) for claim in self.claims.values())
+        return identity.is_strong or has_digest or pieces is not None
 
     async def begin_again(self) -> None:
         """Forget all bytes, and what was pinned with them; counters and the claims that did not come with them stay."""

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from crawler.download.fault import permitting
 from crawler.download.proof.digests import Digest, DigestError, canonical, parse_digest
 from crawler.download.start import loop_factory, new_pool
 from crawler.download.values import DownloadOptions, FileProgress, FileResult, Wanted
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-d", "--directory", type=Path, default=Path(), metavar="DIR", help="folder for all files [.]")
     add("--sha256", metavar="HEX", help="what the file must hash to")
     add("--digest", action="append", default=[], metavar="DIGEST", help="as sha512:HEX or md5=BASE64; may be repeated")
-    add("--size", type=int, metavar="BYTES", help="how large the file must be")
+    add("--size", type=_length, metavar="BYTES", help="how large the file must be")
     add("--require-digest", action="store_true", help="fail where nobody says what a file hashes to")
     add(
         "--look-beside",
@@ -91,15 +92,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--insecure", action="store_true", help="do not check certificates")
     add("--no-sync", action="store_true", help="do not wait for the disk; after a power loss files may be gone")
-    add("-q", "--quiet", action="store_true", help="say nothing but errors")
+    add("-q", "--quiet", action="store_true", help="say nothing but errors and warnings")
     add("--plain", action="store_true", help="plain progress lines even on a terminal")
 
 
 def main(args: argparse.Namespace, say: Say, tell: Say, watcher: Callable[[], Watcher | None], signals: Signals) -> int:
     """Download and return the exit code: 0, 2 wrong arguments, 3 a file failed, 6 the disk, 130 or 143 stopped.
 
-    `say` gets one line for each file that is there, `tell` one for each that is not; names in them are not safe for a
-    terminal yet. `watcher` is asked for what shows progress once the workers are starting.
+    `say` gets one line for each file that is there, `tell` one for each that is not, or not where it is looked for;
+    names in them are not safe for a terminal yet. `watcher` is asked for what shows progress once the workers are
+    starting.
     """
     try:
         options = _options(args)
@@ -134,6 +136,8 @@ async def _run(
                 if watcher is not None:
                     watcher.ended(result)
                 (say if result.fault is None else tell)(_line(result))
+                if result.fault is None and result.beside is not None:
+                    tell(f"crawl download: {result.path}: a name beside its own, since {result.beside}")
                 if result.fault in _DISK_FAULTS:
                     worst = ExitCode.STATE
                 elif result.fault is not None and worst is ExitCode.COMPLETE:
@@ -147,8 +151,7 @@ async def _run(
 def _line(result: FileResult) -> str:
     """Return one file's result for a person."""
     if result.fault is not None:
-        remedy = "; --allow-address NET permits it" if result.fault == "address_blocked" else ""
-        return f"crawl download: {result.url}: {result.fault}: {result.detail}{remedy}"
+        return f"crawl download: {result.url}: {result.fault}: {permitting(result.fault, result.detail)}"
     assert result.size is not None
     proof = f" by {result.verified_by}" if result.verified_by is not None else ""
     rate = f", {result.size / result.seconds / 1e6:,.1f} MB/s" if result.seconds > 0 and result.fetched_bytes else ""
@@ -216,6 +219,8 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:
         digests = (parse_digest(f"sha256:{args.sha256}"), *digests)
     root = args.directory
     if args.output is not None:
+        if str(args.output) == "-":
+            raise ValueError("-o -: a file is verified before anybody may read it; expected a file")
         if not args.urls or args.input is not None:
             raise ValueError("-o: expected one URL, and its mirrors behind it")
         target = (root / args.output).absolute()
@@ -229,7 +234,10 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, list[Wanted]]:
     if digests or args.size is not None:
         if len(wanted) != 1:
             raise ValueError("--sha256, --digest and --size are for one file; a list has them for each of many")
-        wanted = [one._replace(digests=(*digests, *one.digests), size=args.size or one.size) for one in wanted]
+        wanted = [
+            one._replace(digests=(*digests, *one.digests), size=one.size if args.size is None else args.size)
+            for one in wanted
+        ]
     return root, wanted
 
 
@@ -264,6 +272,13 @@ def _count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 1024:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024, got {text}")
+    return value
+
+
+def _length(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a number of bytes, got {text}")
     return value
 
 

@@ -132,3 +132,9 @@ NEVER_RETRIED: Final = frozenset({501, 505, 506, 508, 510, 511})
 def is_retryable(fault: Fault, status: int | None = None) -> bool:
     """Return whether the same request may end better another time; `status` is the answer's, when there was one."""
     return fault in RETRYABLE and status not in NEVER_RETRIED
+
+
+def permitting(fault: str | None, detail: str) -> str:
+    """Return a detail with what the user may do about it, if that is one option: to open a network, not a port."""
+    is_address = fault == Fault.ADDRESS_BLOCKED and not detail.startswith("port ")
+    return f"{detail}; --allow-address NET permits it" if is_address else detail

@@ -77,6 +77,13 @@ class Place:
         """Whether something has the target's name."""
         return self.standing.kind != "absent"
 
+    @property
+    def is_in_the_way(self) -> bool:
+        """Whether what has the name is taken for this file by whoever looks for it: not if it is a good one of another
+        URL, since files of many may be called the same.
+        """
+        return self.is_taken and (self.receipt is None or self.receipt.url == self._url)
+
     def small_part(self) -> Path:
         """Return where a file may be written that needs no journal."""
         return self.places.part(new_token())

@@ -57,7 +57,8 @@ class _Look(NamedTuple):
 async def as_wanted(place: Place, wanted: Wanted, books: Books) -> Receipt | str:
     """Return the receipt of the file that has the target's name, or why that file is not what is wanted.
 
-    Raises GivenUp when a file with a receipt cannot be read, OSError when the disk is in trouble.
+    A file that cannot be read is not what is wanted, and no more than that: what cannot be written is trouble for all.
+    Raises GivenUp when no worker can read it, OSError when the disk is in trouble.
     """
     size = wanted.size if wanted.size is not None else books.size
     claims = [Claim(digest, "config", Trust.CONFIGURED) for digest in wanted.digests]
@@ -80,7 +81,10 @@ async def _as_claimed(places: Places, receipt: Receipt, claims: Sequence[Claim],
     proof = _proof(claims, digests)
     late = missing(claims, _values(digests))
     if late and not isinstance(verdict(claims, _values(digests)), Mismatch):
-        digests |= await digests_of(books.crew, str(places.target), receipt.size, late)
+        found = await _read(places, receipt.size, late, books)
+        if isinstance(found, str):
+            return found
+        digests |= found
         proof = _proof(claims, digests)
         if (await run_blocking(standing, places)).kind != "ours":
             return _WRITTEN_TO
@@ -119,14 +123,19 @@ async def _as_read(
 
 
 async def _digests(places: Places, look: _Look, names: tuple[str, ...], books: Books) -> dict[str, str] | str:
-    """Return the digests of a file that is nobody's, or why they cannot be told: that is no trouble of our disk."""
+    """Return the digests of a file that is nobody's, or why they cannot be told."""
+    found = await _read(places, look.size, names, books)
+    return found if await run_blocking(_look, places) == look else _WRITTEN_TO
+
+
+async def _read(places: Places, size: int, names: tuple[str, ...], books: Books) -> dict[str, str] | str:
+    """Return the digests of what has the name, or why it cannot be read: that costs this file, not all that follow."""
     try:
-        found: dict[str, str] | str = await digests_of(books.crew, str(places.target), look.size, names)
+        return await digests_of(books.crew, str(places.target), size, names)
     except GivenUp as trouble:
         if trouble.fault is not Fault.DISK:
             raise
-        found = f"it cannot be read: {trouble.detail}"
-    return found if await run_blocking(_look, places) == look else _WRITTEN_TO
+        return f"it cannot be read: {trouble.detail}"
 
 
 def _look(places: Places) -> _Look | None:

@@ -19,10 +19,9 @@ from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Stamp, stamp_of
 from crawler.download.disk.receipt import Receipt
 from crawler.download.fault import OF_LATER_RANGES, OF_RANGES, Fault
-from crawler.download.names import UnsafeName, name_of, safe_relative, unique
+from crawler.download.names import UnsafeName, folded, name_of, safe_relative, unique
 from crawler.download.opening import Opened, Opening, RedirectSeen
 from crawler.download.place import Left, Place
-from crawler.download.proof.digests import is_available
 from crawler.download.proof.discover import Claim, Mismatch, Trust, Unverified, Verified, algorithms_for, verdict
 from crawler.download.quiet import uninterrupted
 from crawler.download.report import receipt_of, result_from, result_of
@@ -65,6 +64,7 @@ class Transfer:
         self._opening = Opening(self._books, is_reporting=on_redirect == "report")
         self._place: Place | None = None
         self._may_be_solo = may_be_solo(wanted, options)
+        self._beside: str | None = None
         self._is_single = False
         self._is_replacing = False
         self._changes = Changes()
@@ -87,7 +87,7 @@ class Transfer:
 
     async def _told(self, work: Callable[[], Coroutine[Any, Any, FileResult]]) -> FileResult:
         try:
-            return await work()
+            return (await work())._replace(beside=self._beside)
         except GivenUp as trouble:
             return self._failed(trouble.fault, trouble.detail)
         except DownloadError as trouble:
@@ -222,15 +222,7 @@ class Transfer:
         if left is None or left.journal.header.size is None or not left.pieces:
             return None
         identity = Identity(**left.journal.header.identity)  # type: ignore[arg-type]  # proved by the journal
-        return left if self._may_join(identity) else None
-
-    def _may_join(self, identity: Identity) -> bool:
-        """Tell whether parts may be put together: by a strong validator (RFC 9110 15.3.7.3), or a digest of the result.
-
-        A weak one may stay when bytes change, and a change between two borders shows at none of them.
-        """
-        has_digest = any(is_available(claim.digest.algorithm) for claim in self._books.claims.values())
-        return identity.is_strong or has_digest or self._wanted.pieces is not None
+        return left if self._books.may_join(identity, self._wanted.pieces) else None
 
     async def _resumed(self, left: Left) -> FileResult | None:
         """Go on with what an earlier run left."""
@@ -287,7 +279,7 @@ class Transfer:
     async def _named(self, opened: Opened) -> FileResult | None:
         """Choose a name from the answer and take it; another one if something else has it."""
         fields = dict(reversed(opened.head.fields))
-        name = name_of(self._wanted.url, fields.get("content-disposition"), fields.get("content-type"))
+        own = name = name_of(self._wanted.url, fields.get("content-disposition"), fields.get("content-type"))
         taken: set[str] = set()
         for _ in range(MAX_NAMES):
             try:
@@ -295,11 +287,13 @@ class Transfer:
             except (GivenUp, DownloadError) as trouble:
                 if trouble.fault not in (Fault.EXISTS, Fault.LOCKED):
                     raise
+                if trouble.fault is Fault.EXISTS and (self._place is None or self._place.is_in_the_way):
+                    self._beside = self._beside or trouble.detail
             place, self._place = self._place, None
             if place is not None:
                 await uninterrupted(run_blocking(place.close))
-            taken.add(name.casefold())
-            name = unique(name, taken)
+            taken.add(folded(name))
+            name = unique(own, taken)
         raise GivenUp(Fault.EXISTS, f"{name} and {MAX_NAMES} names like it are taken")
 
     async def _small(self, opened: Opened, part: str) -> FileResult | None:
@@ -319,7 +313,7 @@ class Transfer:
     async def _large(self, opened: Opened) -> FileResult | None:
         assert self._place is not None
         place, books = self._place, self._books
-        if opened.head.is_part and not self._is_single and not self._may_join(books.identity):
+        if opened.head.is_part and not self._is_single and not books.may_join(books.identity, self._wanted.pieces):
             raise PartsRefused("parts, and nothing that tells whether they are of one version")
         await uninterrupted(run_blocking(place.begin, self._wanted.url, books.size, books.identity))
         assert place.journal is not None

@@ -69,6 +69,9 @@ class FileResult(NamedTuple):
     """Known to be good from an earlier run."""
     http_status: int | None = None
     """Of the redirect that was reported; None for all else."""
+    beside: str | None = None
+    """What has the name that the answer gave, and why it is not what is wanted: the file got another name, beside it.
+    None where nothing was in the way, or a good file of another URL, or the caller gave the name."""
 
 
 class FileProgress(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from crawler.download.disk.layout import places_of
 from crawler.download.disk.receipt import Receipt, load
+from crawler.download.fault import permitting
 from crawler.download.verify import Checked, Job, NoReceiptsError, adopt, bytes_read, check_file, jobs, verify_all
 from crawler.errors import ExitCode
 from crawler.signals import Signals
@@ -31,6 +32,10 @@ class Repaired(Protocol):
     @property
     def status(self) -> str:
         """`verified`, `unverified`, `mismatch` or `failed`."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why it failed, in one word; None when it did not."""
 
     @property
     def detail(self) -> str:
@@ -175,7 +180,8 @@ class _Verifying:
         if again.state == "right":
             self._say(f"repaired  {checked.path}: {_size(_total(checked.spans))} fetched again")
             return True
-        self._say(f"left      {checked.path}: {result.status}: {result.detail or again.detail}")
+        why = permitting(result.fault, result.detail) or again.detail
+        self._say(f"left      {checked.path}: {result.status}: {why}")
         return False
 
     def _sum_up(self, repaired: int) -> None:

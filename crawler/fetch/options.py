@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from pipelines.url import canonicalize, origin_of
 
@@ -97,6 +97,13 @@ class FetchOptions:
         for name in ("connect_timeout", "read_timeout", "total_timeout"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected seconds > 0, got {getattr(self, name)!r}")
+        for network in self.allow_addresses:
+            try:
+                ip_network(network)
+            except ValueError as exc:  # of a host in a network: it says which bits are too many
+                raise ValueError(f"allow_addresses: expected a network such as 10.0.0.0/8; {exc}") from exc
+        if self.proxy is not None and canonicalize(self.proxy) is None:  # not shown: there may be a password in it
+            raise ValueError("proxy: expected an http(s) URL such as http://proxy.example.org:3128")
         _refuse_headers(self.headers, {*_FRAMING, *_OWN_OPTION})
         _refuse_headers((("User-Agent", self.user_agent), ("Accept-Encoding", self.accept_encoding)), set())
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 5.0
 """Between two lines."""
+REFRESHES = 4
+"""Of the bars, a second."""
 
 
 class Watching(Protocol):
@@ -106,9 +108,12 @@ class Lines:
 
 
 class Bars:
-    """A bar for each file under way. Imports the terminal's library when there is something to show."""
+    """A bar for each file under way, and with several files one for all of them, on top of theirs.
 
-    def __init__(self, output: Output) -> None:
+    Imports the terminal's library when there is something to show.
+    """
+
+    def __init__(self, output: Output, clock: Callable[[], float] = monotonic) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -123,9 +128,15 @@ class Bars:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[verified]}", markup=False),
-            console=console, transient=True, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False,
+            console=console, transient=True, refresh_per_second=REFRESHES, redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
+        self._all = self._progress.add_task("", total=None, visible=False, verified="")
+        self._all_due = 0.0
+        self._clock = clock
         self._tasks: dict[str, TaskID] = {}
+        self._files: dict[str, FileProgress] = {}
+        self._done_files = 0
+        self._done_bytes = 0
         self._is_started = False
 
     def moved(self, progress: FileProgress) -> None:
@@ -139,14 +150,39 @@ class Bars:
             task = self._tasks[progress.url] = self._progress.add_task(name, total=progress.size, verified="")
         hashed = f"{progress.hashed / progress.size:4.0%} hashed" if progress.size else f"{progress.connections} conn."
         self._progress.update(task, completed=progress.written, total=progress.size, verified=hashed)
+        self._files[progress.url] = progress
+        if (now := self._clock()) >= self._all_due:
+            self._all_due = now + 1 / REFRESHES
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Show how far all files are that were seen so far; a file that was no longer than a moment is none of them."""
+        files = list(self._files.values())
+        size = sum((each.size for each in files if each.size is not None), self._done_bytes)
+        is_known = bool(size) and all(each.size is not None for each in files)
+        hashed = sum((each.hashed for each in files), self._done_bytes)
+        self._progress.update(
+            self._all,
+            description=f"all, {self._done_files} done",
+            completed=sum((each.written for each in files), self._done_bytes),
+            total=size if is_known else None,
+            visible=self._done_files + len(files) > 1,
+            verified=f"{hashed / size:4.0%} hashed" if is_known else "",
+        )
 
     def ended(self, result: FileResult) -> None:
-        """Take what became of one file: its line is written elsewhere."""
+        """Take what became of one file: its line is written elsewhere, and not behind a bar."""
         task = self._tasks.pop(result.url, None)
         if task is not None:
             self._progress.remove_task(task)
+            self._done_files += 1
+            del self._files[result.url]
+            self._done_bytes += (result.size or 0) if result.fault is None else 0
+            self._all_due = 0.0
+        self.close()
 
     def close(self) -> None:
         """Take the bars away."""
         if self._is_started:
             self._progress.stop()
+            self._is_started = False

@@ -24,18 +24,21 @@ last=$folder.manifest
 if [ -e "$last" ]; then
     old=$folder.old/$(date -u +%Y-%m-%d)
     grep -vxFf "$manifest" "$last" | while IFS= read -r line; do
-        name=${line#*  }
+        name=${line#* } # "HEX  NAME", or "HEX *NAME" of what was hashed in binary
+        name=${name#[ *]}
         case /$name/ in */../* | */./* | //*) continue ;; esac
         [ -f "$folder/$name" ] || continue
         mkdir -p "$old/$(dirname "$name")"
         mv "$folder/$name" "$old/$name"
+        # and its receipt: else `crawl verify --repair` would miss the file and fetch it again
+        rm -f "$folder/.crawlmill/receipts/$(printf %s "$name" | sed 's/%/%25/g; s,/,%2F,g').json"
     done
 fi
 cp "$manifest" "$last"
 
 code=0
 : >"$folder.log"
-if [ "${MIRROR_VERIFY:-$(date -u +%u)}" = 7 ]; then
+if [ "${MIRROR_VERIFY:-$(date -u +%u)}" = 7 ] && [ -d "$folder/.crawlmill/receipts" ]; then
     # shellcheck disable=SC2086  # several words
     crawl verify --quiet --repair ${MIRROR_VERIFY_OPTIONS:-} "$folder" >>"$folder.log" || code=$?
 fi

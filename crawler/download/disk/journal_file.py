@@ -61,7 +61,8 @@ class TargetLock:
         except BlockingIOError as exc:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise DownloadError(Fault.LOCKED, f"{places.target}: another process ({holder}) is fetching it") from exc
+            who = "this process" if holder.startswith(f"pid {os.getpid()},") else "another process"
+            raise DownloadError(Fault.LOCKED, f"{places.target}: {who} ({holder}) is fetching it") from exc
         except BaseException:
             os.close(fd)
             raise

@@ -99,6 +99,28 @@ def test_quiet_stops_without_a_word(server: FaultServer, tmp_path: Path) -> None
     assert process.returncode == 143
 
 
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["loud", "quiet"])
+@pytest.mark.parametrize("is_damaged", [True, False], ids=["damaged", "foreign"])
+def test_a_name_beside_the_own_is_told(
+    quiet: tuple[str, ...], is_damaged: bool, server: FaultServer, tmp_path: Path
+) -> None:
+    """Whoever reads `f.bin` has the damaged one, and the exit code says that all is well: also in the next night."""
+    server.mount("/f.bin", lambda request: serve(request, version("A", 1000)))
+    if is_damaged:
+        assert command(server.url("/f.bin"), cwd=tmp_path).stderr == ""
+    (tmp_path / "f.bin").write_bytes(b"other")
+    for _ in range(2):
+        done = command(*quiet, server.url("/f.bin"), cwd=tmp_path)
+        assert done.returncode == 0
+        assert done.stdout.startswith("" if quiet else "f-2.bin: unverified")
+        (line,) = done.stderr.splitlines()
+        assert line == (
+            f"crawl download: f-2.bin: a name beside its own, since {tmp_path / 'f.bin'} is there, and is not what is "
+            "wanted: it has no receipt that fits it"
+        )
+    assert (tmp_path / "f.bin").read_bytes() == b"other"
+
+
 def test_lines_that_could_not_be_written_are_no_success(server: FaultServer, tmp_path: Path) -> None:
     """The file is there and stays there; whoever keeps the lines has to know that they are missing."""
     server.mount(PATH, lambda request: serve(request, version("A", 1000)))
@@ -130,13 +152,28 @@ def test_a_list_tells_which_files_are_there_and_which_are_not(server: FaultServe
 @pytest.mark.parametrize(
     "arguments",
     [[], ["http://a/", "--sha256", "zz"], ["http://a/", "http://b/", "--sha256", "0" * 64], ["-i", "absent"],
-     ["-o", "x"], ["http://a/", "--limit-rate", "fast"], ["http://a/", "-s", "0"]],
+     ["-o", "x"], ["http://a/", "--limit-rate", "fast"], ["http://a/", "-s", "0"], ["http://a/", "-o", "-"],
+     ["http://a/", "--size", "-1"], ["http://a/", "--allow-address", "10.0.0.5/8"], ["http://a/", "--proxy", "a"]],
 )  # fmt: skip
 def test_wrong_arguments_touch_nothing(arguments: list[str], tmp_path: Path) -> None:
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", [(), ("-o", "x")], ids=["no name", "a name"])
+def test_a_size_of_nothing_is_a_size(target: tuple[str, ...], server: FaultServer, tmp_path: Path) -> None:
+    server.mount(PATH, lambda request: serve(request, version("A", 1000)))
+    done = command(server.url(PATH), "--size", "0", *target, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "size_mismatch: 1000 bytes, expected 0" in done.stderr
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_port_that_no_address_opens_promises_nothing(tmp_path: Path) -> None:
+    done = command("http://127.0.0.1:1/x", cwd=tmp_path)
+    assert done.stderr == "crawl download: http://127.0.0.1:1/x: address_blocked: port 1\n"
 
 
 def test_a_refusal_leaves_no_empty_rooms(server: FaultServer, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_d98_d100_one_process_at_a_time_for_a_target(tmp_path: Path) -> None:
     with TargetLock(places):
         assert other(tmp_path).startswith(f"locked {places.target}: another process (pid {os.getpid()}, since ")
         assert other(tmp_path, "data/other.bin") == "taken\n"
-        with pytest.raises(DownloadError):
+        with pytest.raises(DownloadError, match=rf": this process \(pid {os.getpid()}, since "):
             TargetLock(places)
     assert other(tmp_path) == "taken\n"
     assert not places.lock.exists()

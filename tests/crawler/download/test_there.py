@@ -12,6 +12,7 @@ from crawler.download import Digest, Downloader, DownloadOptions, Fault, Wanted,
 from crawler.download.disk.layout import places_of
 from crawler.download.disk.receipt import Receipt, load
 from crawler.download.proof.discover import Claim, Trust
+from crawler.download.retry import GivenUp
 from crawler.download.whole import digests_of
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import digest
@@ -124,6 +125,22 @@ async def test_a_receipt_that_cannot_be_written_costs_a_reading_and_nothing_else
     monkeypatch.setattr(there, "store", full)  # root may write everywhere, so no folder can be made read-only
     result = await downloader.fetch(Wanted(server.url(PATH), "x", (digest_of("sha512"),)))
     assert (result.status, receipt(tmp_path).status) == ("verified", "unverified")
+
+
+async def test_one_that_cannot_be_read_costs_no_more_than_itself(
+    server: FaultServer, downloader: Downloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `disk` would stop a whole crawl, for a file that somebody made private."""
+
+    async def unreadable(*args: object) -> dict[str, str]:
+        raise GivenUp(Fault.DISK, "Permission denied")
+
+    before = receipt(tmp_path)
+    monkeypatch.setattr(there, "digests_of", unreadable)  # root may read everything
+    result = await downloader.fetch(Wanted(server.url(PATH), "x", (digest_of("sha512"),)))
+    assert (result.status, result.fault, result.path) == ("failed", Fault.EXISTS, None)
+    assert "it cannot be read: Permission denied" in result.detail
+    assert receipt(tmp_path) == before
 
 
 async def test_another_size_refuses_it_unread(server: FaultServer, downloader: Downloader) -> None:

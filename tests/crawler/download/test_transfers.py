@@ -165,6 +165,27 @@ async def test_names_from_the_answer_never_clash(size: int, server: FaultServer,
     again = await downloader.fetch(Wanted(server.url(PATH)))
     assert [each.path for each in (one, two, again)] == ["set.bin", "set-2.bin", "set.bin"]
     assert again.detail == "there already"
+    assert (one.beside, two.beside, again.beside) == (None, None, None), "nobody takes one for the other"
+    other = Digest("sha256", bytes(32))
+    asked = await downloader.fetch(Wanted(server.url(PATH), digests=(other,)))
+    assert asked.fault is Fault.DIGEST_MISMATCH
+    assert f"set.bin is there, and is not what is wanted: sha256:{digest(file.body)} instead of" in str(asked.beside)
+
+
+async def test_a_name_that_is_no_file_is_told(server: FaultServer, downloader: Downloader, tmp_path: Path) -> None:
+    server.mount("/x.bin", lambda request: serve(request, version("A", 1000)))
+    (tmp_path / "out/x.bin").mkdir()
+    result = await downloader.fetch(Wanted(server.url("/x.bin")))
+    assert (result.path, result.beside) == ("x-2.bin", f"{tmp_path}/out/x.bin is a folder, not a file")
+
+
+async def test_names_beside_others_count_on(server: FaultServer, downloader: Downloader) -> None:
+    """Not `x-2-2.bin`."""
+    paths = []
+    for number in range(4):
+        server.mount(f"/{number}/x.bin", lambda request: serve(request, version("A", 1000)))
+        paths.append((await downloader.fetch(Wanted(server.url(f"/{number}/x.bin")))).path)
+    assert paths == ["x.bin", "x-2.bin", "x-3.bin", "x-4.bin"]
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ".crawlmill/x", "a\0b", ""])

@@ -275,6 +275,7 @@ def test_the_command_is_stopped(tmp_path: Path) -> None:
 class Result(NamedTuple):
     status: str
     detail: str
+    fault: str | None = None
 
 
 class Server:

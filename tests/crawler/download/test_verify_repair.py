@@ -96,3 +96,20 @@ def test_another_version_on_the_server_leaves_the_file_as_it_is(tmp_path: Path) 
     assert code == 3
     assert any(line.startswith("left      set: ") for line in lines)
     assert (tmp_path / "set").read_bytes() == before
+
+
+def test_an_address_that_is_closed_to_a_repair_can_be_opened(tmp_path: Path) -> None:
+    """The download was told that the user named the host; the receipt that a repair goes by may be anybody's."""
+    with FaultServer() as server:
+        file = version("A", SIZE)
+        downloaded(tmp_path, server, file)
+        damaged(tmp_path / "set")
+        lines: list[str] = []
+        parser = argparse.ArgumentParser()
+        verify_command.add_arguments(parser)
+        words = [str(tmp_path), "--processes", "1", "--repair"]
+        assert verify_command.main(parser.parse_args(words), lines.append, lines.append) == 3
+        (left,) = (line for line in lines if line.startswith("left"))
+        assert left.endswith("; --allow-address NET permits it")
+        words += ["--allow-address", "127.0.0.0/8"]
+        assert verify_command.main(parser.parse_args(words), lines.append, lines.append) == 0

@@ -142,6 +142,11 @@ def test_headers_that_have_another_place_are_refused(name: str, rule: str) -> No
 
 
 def test_impossible_options_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"allow_addresses: expected a network such as 10\.0\.0\.0/8; .*host bits"):
+        FetchOptions(allow_addresses=("127.0.0.0/8", "10.0.0.5/8"))
+    with pytest.raises(ValueError, match="proxy: expected an http") as refused:
+        FetchOptions(proxy="user:secret@proxy")
+    assert "secret" not in str(refused.value)
     with pytest.raises(ValueError, match="read_timeout"):
         FetchOptions(read_timeout=0)
     with pytest.raises(ValueError, match="origin"):
