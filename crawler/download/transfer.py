@@ -252,6 +252,9 @@ class Transfer:
                 there = await self._named(opened) if path is None else await self._take(path)
                 if there is not None:
                     return there
+                if opened.head.is_part and not self._is_single and (left := self._left()) is not None:
+                    await uninterrupted(opened.running.stop())
+                    return await self._resumed(left)
             if not opened.head.is_small:
                 return await self._large(opened)
             assert self._place is not None

@@ -194,13 +194,14 @@ def test_a_redirect_into_the_private_network_is_not_followed(server: FaultServer
     assert allowed.returncode == 0
 
 
+@pytest.mark.parametrize("target", [("-o", "x"), ()], ids=["named", "named by the answer"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_what_was_stopped_goes_on_and_nothing_stays_running(
-    number: signal.Signals, code: int, server: FaultServer, tmp_path: Path
+    number: signal.Signals, code: int, target: tuple[str, ...], server: FaultServer, tmp_path: Path
 ) -> None:
     file = version("A", 80 * MIB)
     server.mount(PATH, lambda request: replace(serve(request, file), rate=3 * MIB))
-    arguments = (server.url(PATH), "--sha256", digest(file.body), "-o", "x", "--segments", "4")
+    arguments = (server.url(PATH), "--sha256", digest(file.body), *target, "--segments", "4")
     process = started(*arguments, cwd=tmp_path)
     wait_for_bytes(server, 24 * MIB)
     if number is signal.SIGKILL:
@@ -216,7 +217,7 @@ def test_what_was_stopped_goes_on_and_nothing_stays_running(
             break
         time.sleep(0.01)
     assert [pid for pid in workers if is_alive(pid)] == []
-    if (tmp_path / "x").exists():  # it was faster than the kill
+    if (tmp_path / (target or (PATH[1:],))[-1]).exists():  # it was faster than the kill
         return
     server.mount(PATH, lambda request: serve(request, file))
     before = server.sent
