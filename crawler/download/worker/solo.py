@@ -10,12 +10,13 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 from crawler.download.answers.identity import Identity
-from crawler.download.disk.disk import DISK
+from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Ready, finish_many
 from crawler.download.disk.receipt import Receipt
@@ -38,13 +39,14 @@ from crawler.download.worker.wire import Head, Solo
 
 MOST_AT_ONCE = 64
 """Files in one batch: they share the waits for the disk, and wait for each other."""
-QUICK_SECONDS = 0.0005
-"""More than a file takes where nothing waits for a disk."""
-SLOW_SECONDS = 0.004
-"""What a batch may take beyond that in the event loop; after a longer wait the next one goes in a thread.
+SLOW_SECONDS = 0.002
+"""What the syncs of a batch may take in the event loop. After a longer wait they are waited for in a thread, for
+`TRUCE_SECONDS`, until it is tried again.
 
-A thread costs more than the work of a small file, where nothing waits: two threads that hand over the interpreter's
-lock at every system call."""
+Not always in a thread: where nothing waits, it costs more than the work of a small file. Two threads hand over the
+interpreter's lock at every system call, and each waits up to 5 ms for it. And not by the time of the whole batch: on a
+busy machine that is the time of others."""
+TRUCE_SECONDS = 1.0
 
 
 class Small(NamedTuple):
@@ -58,15 +60,37 @@ class Small(NamedTuple):
     is_durable: bool
 
 
+class _Watched(Disk):
+    """The disk, and how long its syncs took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = 0.0
+
+    def fsync(self, fd: int) -> None:
+        began = perf_counter()
+        super().fsync(fd)
+        self.waited += perf_counter() - began
+
+    def sync_folder(self, path: Path) -> None:
+        began = perf_counter()
+        super().sync_folder(path)
+        self.waited += perf_counter() - began
+
+
 class Finisher:
     """Gives small files their names: those that are ready in one turn of the loop together."""
 
     def __init__(self) -> None:
-        self.is_slow = False
-        """Whether the disk is waited for in a thread."""
         self._loop = asyncio.get_running_loop()
+        self._slow_until = -inf
         self._queue: list[tuple[Small, asyncio.Future[Receipt]]] = []
-        self._turns: Turns[Small, Receipt] = Turns(self._timed, MOST_AT_ONCE)
+        self._turns: Turns[Small, Receipt] = Turns(finished, MOST_AT_ONCE)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the disk is waited for in a thread."""
+        return self._loop.time() < self._slow_until
 
     async def finish(self, small: Small) -> Receipt:
         """Return the receipt of a file that has its name now. Raises DownloadError, OSError: then nothing is left."""
@@ -80,26 +104,22 @@ class Finisher:
 
     def _here(self) -> None:
         batch, self._queue = self._queue, []
+        disk = _Watched()
         results: Sequence[Receipt | BaseException]
         try:
-            results = self._timed([small for small, _ in batch])
+            results = finished([small for small, _ in batch], disk)
         except Exception as error:  # noqa: BLE001 - told to all who wait for it
             results = [error] * len(batch)
+        if disk.waited > SLOW_SECONDS:
+            self._slow_until = self._loop.time() + TRUCE_SECONDS
         for (_, future), result in zip(batch, results, strict=True):
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
 
-    def _timed(self, batch: Sequence[Small]) -> Sequence[Receipt | BaseException]:
-        began = perf_counter()
-        try:
-            return finished(batch)
-        finally:
-            self.is_slow = perf_counter() - began > SLOW_SECONDS + QUICK_SECONDS * len(batch)
 
-
-def finished(batch: Sequence[Small]) -> list[Receipt | BaseException]:
+def finished(batch: Sequence[Small], disk: Disk = DISK) -> list[Receipt | BaseException]:
     """Write files, give them their names and their places back; return a receipt or the trouble of each."""
     results: list[Receipt | BaseException | None] = [None] * len(batch)
     ready: dict[int, Ready] = {}
@@ -107,19 +127,19 @@ def finished(batch: Sequence[Small]) -> list[Receipt | BaseException]:
         for number, (place, data, receipt, expected, _) in enumerate(batch):
             try:
                 part = place.small_part()
-                fd = DISK.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+                fd = disk.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
                 ready[number] = Ready(place.places, part, fd, receipt, expected)
-                write_pieces(fd, data)
+                write_pieces(fd, data, disk)
             except OSError as error:
                 results[number] = error
         todo = [number for number in ready if results[number] is None]
-        named = finish_many([(ready[number], None) for number in todo], durable=batch[0].is_durable)
+        named = finish_many([(ready[number], None) for number in todo], disk=disk, durable=batch[0].is_durable)
         results = _with(results, dict(zip(todo, named, strict=True)))
     finally:
         for number, each in ready.items():
-            DISK.close(each.fd)
+            disk.close(each.fd)
             if not isinstance(results[number], Receipt):
-                _remove(each.part)
+                _remove(each.part, disk)
     for (place, *_), result in zip(batch, results, strict=True):
         if isinstance(result, Receipt):
             place.close()
@@ -132,9 +152,9 @@ def _with(
     return [more.get(number, result) for number, result in enumerate(results)]
 
 
-def _remove(part: Path) -> None:
+def _remove(part: Path, disk: Disk) -> None:
     try:
-        DISK.unlink(part)
+        disk.unlink(part)
     except OSError:
         pass  # the same trouble again; the next to take the target removes it
 
@@ -150,11 +170,11 @@ def digests_of(data: Sequence[bytes], algorithms: Sequence[str]) -> dict[str, by
     return found
 
 
-def write_pieces(fd: int, data: Sequence[bytes]) -> None:
+def write_pieces(fd: int, data: Sequence[bytes], disk: Disk = DISK) -> None:
     """Write the pieces of a file one after the other. Raises OSError."""
     at = 0
     for piece in data:
-        DISK.write_all(fd, piece, at)
+        disk.write_all(fd, piece, at)
         at += len(piece)
 
 
