@@ -254,9 +254,11 @@ def _stop(running: Crawl, signals: Signals, screen: Screen | None, hurry: bool) 
         screen.line("crawl: stopping now")
         return
     snapshot = running.snapshot(hosts=0)
-    under_way = snapshot.in_flight + snapshot.processing if snapshot else 0
+    under_way = f"{snapshot.in_flight + snapshot.processing if snapshot else 0} requests"
+    if files := len(snapshot.files_under_way) if snapshot else 0:
+        under_way += f" and {files} file{'s' * (files != 1)}"
     again = "Ctrl-C again" if signals.code is ExitCode.INTERRUPTED else "a second signal"
-    screen.line(f"crawl: {signals.name}: draining {under_way} requests, up to {DRAIN_SECONDS:.0f} s; {again} stops now")
+    screen.line(f"crawl: {signals.name}: draining {under_way}, up to {DRAIN_SECONDS:.0f} s; {again} stops now")
 
 
 def _loop_factory(config: Config) -> Callable[[], AbstractEventLoop] | None:

@@ -145,7 +145,7 @@ def _broken_rule(part: str) -> str | None:
         return "leads out of the output directory"
     if part.startswith("."):
         return "a hidden name"
-    if any(unicodedata.category(char) in _INVISIBLE for char in part):
+    if not (part.isascii() and part.isprintable()) and any(unicodedata.category(char) in _INVISIBLE for char in part):
         return "a control, invisible or direction-turning character"
     if not _FORBIDDEN.isdisjoint(part):
         return 'one of the characters < > : " | ? * \\'

@@ -118,12 +118,14 @@ class Place:
             self.journal = None
 
     def close(self) -> None:
-        """Note what had landed, if it can be, and leave it for a resume; give the target back. Done once."""
+        """Note what had landed, and leave it for a resume, if there can be one; give the target back. Done once."""
         if self.is_closed:
             return
         self.is_closed = True
         try:
-            if self.journal is not None:
+            if self.journal is not None and self.journal.header.size is None:
+                self.drop()  # of a file of unknown length nothing can be gone on with: it would only take room
+            elif self.journal is not None:
                 try:
                     if not self.journal.is_broken:
                         self.journal.commit()

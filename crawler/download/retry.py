@@ -162,7 +162,7 @@ class Source:
         self.failures += 1
         if self.failures > terms.retries:
             self.dead = fault if terms.retries == 0 else Fault.RETRIES_EXHAUSTED
-            self.detail = detail if terms.retries == 0 else f"{terms.retries} retries, the last: {fault}: {detail}"
+            self.detail = detail if terms.retries == 0 else f"{_times(terms.retries)}, the last: {fault}: {detail}"
             return
         if retry_after is not None and retry_after > terms.retry_after_max:
             self.dead = fault
@@ -170,6 +170,10 @@ class Source:
             return
         pause = min(terms.delay * 2 ** (self.failures - 1), terms.delay_max) * (0.5 + 0.5 * jitter)
         self.not_before = max(self.not_before, now + max(pause, retry_after or 0.0))
+
+
+def _times(retries: int) -> str:
+    return "1 retry" if retries == 1 else f"{retries} retries"
 
 
 class Sources:

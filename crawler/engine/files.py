@@ -201,6 +201,8 @@ class FileDesk:
         if result.fault is None:
             self._parts.frontier.delivered(request.host)
         is_missed = result.path is None and self.is_listed(request)
+        if is_missed:  # what the exit code is about: not in the outputs alone
+            _log.error("%s is listed and missing: %s: %s", ascii(request.url), result.fault, ascii(result.detail))
         line = orjson.dumps(file_record(request, result))
         size = result.size or 0 if result.path is not None else 0
         return FileEnded(request, line, result.status, is_missed, result.fetched_bytes, size)

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -473,14 +472,17 @@ async def test_files_of_one_turn_share_the_waits(root: Path, monkeypatch: pytest
 async def test_a_disk_that_waits_is_waited_for_in_a_thread(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the second time on, and for a while: the loop serves others meanwhile."""
     threads: list[bool] = []
+    now = seconds = 0.0
 
     def slow(disk: Disk, fd: int) -> None:
         threads.append(threading.current_thread() is not threading.main_thread())
-        time.sleep(seconds)
+        nonlocal now
+        now += seconds
 
     monkeypatch.setattr(Disk, "fsync", slow)
+    monkeypatch.setattr(solo, "perf_counter", lambda: now)
     monkeypatch.setattr(solo, "TRUCE_SECONDS", 0.2)
-    finisher, seconds = Finisher(), 0.0
+    finisher = Finisher()
     await finisher.finish(small(root, "a", is_durable=True))
     seconds = solo.SLOW_SECONDS
     await finisher.finish(small(root, "b", is_durable=True))

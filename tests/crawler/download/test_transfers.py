@@ -20,7 +20,7 @@ from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import digest, flipped
 from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
-from crawler.testing.messages import Reply, Request, redirect
+from crawler.testing.messages import Framing, Reply, Request, redirect
 from pipelines.pool.pool import WorkerPool
 from tests.support.waiting import bytes_sent
 
@@ -418,3 +418,17 @@ async def test_a_mirror_with_another_version_is_left_out(server: FaultServer, do
     result: FileResult = await downloader.fetch(wanted)
     assert result.fault is not None
     assert result.status in ("failed", "mismatch")
+
+
+async def test_of_a_file_of_unknown_length_nothing_is_left_that_nobody_can_use(
+    server: FaultServer, downloader: Downloader, tmp_path: Path
+) -> None:
+    """It cannot be gone on with, and took the room of those that follow."""
+    file = version("A", 8 * MIB)
+    server.mount(PATH, lambda request: Reply(200, (), file.body, framing=Framing.CHUNKED, rate=MIB))
+    task = asyncio.create_task(downloader.fetch(Wanted(server.url(PATH), "x")))
+    await bytes_sent(server, MIB)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert leftovers(tmp_path / "out") == []

@@ -216,12 +216,14 @@ async def test_listed_files_need_no_seed_and_no_scope(
 
 
 async def test_a_listed_file_that_is_missing_is_a_failure_of_the_crawl(
-    server: DemoServer, downloads: FakeDownloads, tmp_path: Path
+    server: DemoServer, downloads: FakeDownloads, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However many others came: cron must hear of it."""
+    """However many others came: cron must hear of it, and of which it is."""
     downloads.ends = {"gone.zip": {"status": "failed"}}
     summary = await crawl(config_of(server, tmp_path / "one", download=[listing(server, "gone.zip")]))
     assert summary.exit_code == ExitCode.FAILURES
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert f"gone.zip' is listed and missing: {Fault.GONE}" in told.getMessage()
     summary = await crawl(config_of(server, tmp_path / "two", download=[listing(server, "big.bin")]))
     assert summary.exit_code == ExitCode.COMPLETE
 
