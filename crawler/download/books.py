@@ -173,6 +173,11 @@ class Books:
         for source in self.sources.all:
             source.begin_again()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to close."""
+        return bool(self.part) or any(each is not None for each in (self._describing, self.tail, self.journal))
+
     async def close(self) -> None:
         """End the hash, let the workers close the file, wait for the sync; what lies in no journal is removed."""
         if self._describing is not None:

@@ -119,16 +119,19 @@ class Downloader:
         """Fetch files and yield each result as its file finishes. `wanted` is read as there is room for more."""
         rest = iter(wanted)
         tasks: set[asyncio.Task[FileResult]] = set()
+        ended: asyncio.Queue[asyncio.Task[FileResult]] = asyncio.Queue()  # to wait for all costs time for each of them
         loop = asyncio.get_running_loop()
         try:
             while True:
                 while len(tasks) < self._options.files and (one := next(rest, None)) is not None:
-                    tasks.add(loop.create_task(self.fetch(one, progress)))
+                    task = loop.create_task(self.fetch(one, progress))
+                    tasks.add(task)
+                    task.add_done_callback(ended.put_nowait)
                 if not tasks:
                     return
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
+                task = await ended.get()
+                tasks.discard(task)
+                yield task.result()
         finally:
             for task in tasks:
                 task.cancel()

@@ -15,7 +15,6 @@ from crawler.download.answers.identity import Identity
 from crawler.download.books import Books
 from crawler.download.fault import Fault
 from crawler.download.hand import Hand, Running
-from crawler.download.quiet import first_of
 from crawler.download.retry import Failure, GivenUp, Source
 from crawler.download.worker.wire import END_UNKNOWN, TAKEN, Arrived, Aside, Ended, Fetch, Head, Report, Solo
 
@@ -104,24 +103,29 @@ class Opening:
         running: Running | None = None
         try:
             hand = await books.crew.hand()
-            head: asyncio.Future[Head] = self._loop.create_future()
+            answer: asyncio.Future[Head | Ended] = self._loop.create_future()
             order = Fetch(
                 books.crew.new_order(), books.file, "", url, 0, END_UNKNOWN if is_single else FIRST_BYTES, 0, None,
                 small, hashes, wants_digest=self._is_curious, silence=source.silence(books.sources.terms),
                 solo=None if solo is None else tuple(solo(source)),
             )  # fmt: skip
-            running = hand.begin(order, self._listener(url, head, inside))
-            running.ended.add_done_callback(lambda _: self._leave(inside))
+            running = hand.begin(order, self._listener(url, answer, inside))
+
+            def over(ended: asyncio.Future[Ended]) -> None:
+                self._leave(inside)
+                if not answer.done():
+                    answer.set_result(ended.result())
+
+            running.ended.add_done_callback(over)
             try:
-                await first_of(head, running.ended)
+                found = await answer
             except asyncio.CancelledError:
                 await running.stop()
                 raise
-            if head.done():
-                return Opened(source, hand, running, head.result())
-            ended = running.ended.result()
-            books.received(ended)
-            return ended
+            if isinstance(found, Head):
+                return Opened(source, hand, running, found)
+            books.received(found)
+            return found
         finally:
             if running is None:
                 self._leave(inside)
@@ -131,14 +135,14 @@ class Opening:
         while inside:
             self._books.gate.leave(inside.pop())
 
-    def _listener(self, url: str, head: asyncio.Future[Head], inside: list[str]) -> Callable[[Report], None]:
+    def _listener(self, url: str, answer: asyncio.Future[Head | Ended], inside: list[str]) -> Callable[[Report], None]:
         def tell(report: Report) -> None:
             if isinstance(report, Arrived):
                 self._leave(inside)
             elif isinstance(report, Aside):
                 self._books.aside(url, report)
-            elif isinstance(report, Head) and not head.done():
-                head.set_result(report)
+            elif isinstance(report, Head) and not answer.done():
+                answer.set_result(report)
 
         return tell
 

@@ -101,7 +101,8 @@ class Transfer:
             failed = self._failed(Fault.REDIRECT, f"redirects to {seen.target}", final_url=seen.target)
             return failed._replace(http_status=seen.status)
         finally:
-            await uninterrupted(self._leave())
+            if self._place is not None or self._books.is_open:  # else a worker has done it alone, or nothing was begun
+                await uninterrupted(self._leave())
 
     async def _leave(self) -> None:
         """Give everything back; what landed is recorded first."""
