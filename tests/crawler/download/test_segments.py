@@ -23,9 +23,9 @@ async def test_an_order_that_is_cut_twice_answers_both_lanes() -> None:
     segments = Segments(cast("Any", None), plan, ())
     segments._running[VICTIM] = cast("Any", SimpleNamespace(id=REQUEST, send=sent.append))
     source = Source("http://a/")
-    first = asyncio.create_task(segments._steal(Steal(VICTIM, 20, Order(2, 20, 30))))
+    first = asyncio.create_task(segments._steal(Steal(VICTIM, 20, Order(2, 20, 30)), 1))
     await asyncio.sleep(0)
-    second = asyncio.create_task(segments._steal(Steal(VICTIM, 10, Order(3, 10, 20))))
+    second = asyncio.create_task(segments._steal(Steal(VICTIM, 10, Order(3, 10, 20)), 2))
     segments._heard(VICTIM, source, WasCut(REQUEST, 20))
     await first
     segments._heard(VICTIM, source, WasCut(REQUEST, 10))
