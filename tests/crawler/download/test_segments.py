@@ -6,11 +6,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+from crawler.download.fault import Fault
 from crawler.download.plan.plan import Order, Plan, Steal
 from crawler.download.plan.spans import Spans
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
-from crawler.download.worker.wire import Cut, Landed, WasCut
+from crawler.download.worker.wire import END_UNKNOWN, Cut, Ended, Landed, WasCut
 
 VICTIM, REQUEST = 1, 77
 MIB = 1 << 20
@@ -46,3 +47,27 @@ async def test_a_wrong_border_tells_the_hash_at_once_how_far_it_may_believe() ->
     assert (plan.frontier, frontiers) == (MIB, [])
     segments._landed(right.id, Landed(REQUEST, MIB, 2 * MIB, 0, 22, 33))
     assert (plan.frontier, frontiers) == (0, [0])
+
+
+async def test_a_hedge_that_differs_from_a_mirror_costs_the_bytes_of_the_mirror() -> None:
+    """And no patience with the place that raced it, nor the file."""
+    dropped: list[tuple[int, int]] = []
+    books = SimpleNamespace(
+        retries=0, advance=lambda upto: None, dropped=lambda first, end: dropped.append((first, end))
+    )
+    plan = Plan(3 * MIB, Spans(), 1, MIB, 3 * MIB)
+    order = plan.begun(0, MIB, 0.0)
+    plan.landed(order.id, 1.0)
+    home, mirror = Source("http://a/"), Source("http://b/")
+    spreading = SimpleNamespace(
+        blamed=lambda parties: [each for each in parties if each is mirror],
+        rejected=lambda wrong: [(0, MIB)] if wrong else [],
+        dropped=lambda first, end: None,
+    )
+    segments = Segments(cast("Any", books), plan, (), cast("Any", spreading))
+    ended = Ended(REQUEST, Fault.SEAM_MISMATCH, "", 206, None, "", END_UNKNOWN, 0, {})
+    segments._raced[7] = home
+    assert not segments._differs(Order(7, MIB, 2 * MIB), ended, home)
+    segments._raced[8] = mirror
+    assert segments._differs(Order(8, MIB, 2 * MIB), ended, home)
+    assert (dropped, plan.frontier, books.retries) == ([(0, MIB)], 0, 1)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from crawler.download import Digest, Downloader, DownloadOptions, FileResult, Wanted
 from crawler.download.disk.receipt import Receipt, load
+from crawler.download.gate import HostGate
+from crawler.download.plan.refusals import Refusals
+from crawler.download.retry import Patience, Sources
+from crawler.download.spreading import TURN, Spreading
 from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import Source, digest, flipped
 from crawler.testing.faultserver import FaultServer
@@ -119,8 +127,13 @@ async def test_one_place_is_asked_as_if_there_was_nothing_else(
 async def test_a_mirror_of_another_version_costs_its_own_pieces_only(
     server: FaultServer, tmp_path: Path, pool: WorkerPool, *, has_digest: bool
 ) -> None:
-    """D37: of the same size, and its answers say that it is the same one: only the seams tell."""
+    """D37: of the same size, and its answers say that it is the same one: only the seams tell.
+
+    What it announces of its own bytes is not taken for the file's.
+    """
     other = replace(version("B", FILE.body.size), etag=FILE.etag, last_modified=FILE.last_modified)
+    announced = f"sha-256=:{b64encode(bytes.fromhex(digest(other.body))).decode()}:"
+    other = replace(other, fields=(("Repr-Digest", announced),))
     mount(server, slowly(), slowly(other), slowly())
     result = await fetched(server, tmp_path, pool, mirrors=2, has_digest=has_digest)
     assert (result.fault, result.mirrors) == (None, 2), result
@@ -218,3 +231,77 @@ async def test_a_refusal_counts_where_it_was_told(server: FaultServer, tmp_path:
     assert gave(server, 1) > 4 * MIB
     assert most_at_once(server, 1) > 1
     assert sum(each.status == 503 for each in server.exchanges) < 8
+
+
+HOME, MIRROR, TWIN = "http://home.test/x", "http://mirror.test/x", "http://home.test/twin"
+
+
+class Places:
+    """Two places and a gate that is real; the plan does as it is told."""
+
+    def __init__(self, per_host: int, *urls: str) -> None:
+        self.sources = Sources([HOME, *urls], Patience(0, 0.0, 0.0, 0.0))
+        refusals = Refusals(8)
+        self.gate = HostGate(per_host, refusals)
+        self.plan = SimpleNamespace(is_reaching=False, capacity=2)
+        self.books = SimpleNamespace(
+            pinner=self.sources.all[0], sources=self.sources, gate=self.gate, refusals=refusals, options=options(),
+            is_mixed=False,
+        )  # fmt: skip
+        self.spreading = Spreading(cast("Any", self.books), cast("Any", self.plan))
+
+    async def turn(self, lane: int) -> str:
+        source, url = await self.spreading.turn(lane)
+        assert url == source.at
+        return url
+
+
+async def test_a_turn_that_came_while_another_was_taken_is_given_back() -> None:
+    places = Places(1, MIRROR)
+    assert [await places.turn(0), await places.turn(1)] == [HOME, MIRROR]
+    places.gate.leave(HOME)
+    await asyncio.wait_for(places.gate.enter(HOME), 1)  # nobody else is in its queue any more
+
+
+async def test_who_waits_keeps_its_place_in_the_queue() -> None:
+    """A stranger takes one lane; the next one gets the turn at home that it waited for, however long that takes."""
+    places = Places(1, MIRROR)
+    assert [await places.turn(0), await places.turn(1)] == [HOME, MIRROR]
+    third = asyncio.create_task(places.turn(2))
+    await asyncio.sleep(0)
+    fourth = asyncio.create_task(places.gate.enter(HOME))
+    await asyncio.sleep(2 * TURN)
+    places.gate.leave(HOME)
+    assert await asyncio.wait_for(third, 1) == HOME
+    assert not fourth.done()
+    fourth.cancel()
+
+
+async def test_another_url_of_the_same_host_is_no_other_place() -> None:
+    places = Places(1, TWIN)
+    assert await places.turn(0) == HOME
+    waiting = asyncio.create_task(places.turn(1))
+    await asyncio.sleep(2 * TURN)
+    assert not waiting.done()
+    places.gate.leave(HOME)
+    assert await asyncio.wait_for(waiting, 1) == HOME
+
+
+async def test_one_connection_more_than_helped_is_tried_elsewhere() -> None:
+    places = Places(8, MIRROR)
+    assert await places.turn(0) == HOME
+    places.plan.is_reaching, places.plan.capacity = True, 3
+    assert [await places.turn(1), await places.turn(2)] == [MIRROR, HOME]
+
+
+async def test_a_hedge_tells_who_has_other_bytes() -> None:
+    """Who never fitted anybody is wrong, whichever of the two raced the other; home and home tell nothing."""
+    places = Places(8, MIRROR)
+    home, mirror = places.sources.all
+    places.spreading.key(0)  # meets them
+    assert places.spreading.blamed([mirror, home]) == places.spreading.blamed([home, mirror]) == [mirror]
+    assert places.spreading.blamed([home, home]) == []
+    places.spreading.landed(mirror, 0, MIB)
+    assert places.books.is_mixed
+    assert places.spreading.rejected([mirror]) == [(0, MIB)]
+    assert not places.books.is_mixed
