@@ -71,3 +71,12 @@ async def test_a_hedge_that_differs_from_a_mirror_costs_the_bytes_of_the_mirror(
     segments._raced[8] = mirror
     assert segments._differs(Order(8, MIB, 2 * MIB), ended, home)
     assert (dropped, plan.frontier, books.retries) == ([(0, MIB)], 0, 1)
+
+
+async def test_only_orders_at_the_same_host_are_others_beside_a_refused_one() -> None:
+    """Where there are several places; a place that refuses even the only one is failing, whatever runs elsewhere."""
+    for spreading, expected in (None, 2), (cast("Any", object()), 1):
+        segments = Segments(cast("Any", None), cast("Any", None), (), spreading)
+        for number, url in enumerate(("http://a/x", "http://b/x")):
+            segments._running[number] = cast("Any", SimpleNamespace(url=url))
+        assert segments._others("http://a/y") == expected
