@@ -65,6 +65,9 @@ class Books:
         """Most requests at once."""
         self.best_rate = 0.0
         """Bytes a second of the best request so far; 0 before any was measured."""
+        self.is_mixed = False
+        """Whether bytes of several places were put together, beside each other."""
+        self._is_mixed_no_more = False
         self.streams_left = 0
         """Streams of the whole file that were given up because they crawled."""
         self.frontier = 0
@@ -146,17 +149,28 @@ class Books:
         return any(claim.trust is Trust.CONFIGURED for claim in self.claims.values())
 
     @property
-    def has_offered_bytes(self) -> bool:
-        """Whether bytes came from mirrors that only an answer named."""
-        return any(source.has_given for source in self.sources.all if source.is_offered)
+    def is_provable(self) -> bool:
+        """Whether a digest that anybody announced will tell if the file is right."""
+        return any(is_available(claim.digest.algorithm) for claim in self.claims.values())
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether the segments may go to several places at once: not again where that came to no good end."""
+        options = self.options
+        is_wanted = options.spread_mirrors and options.segments > 1 and len(self.sources.all) > 1
+        return is_wanted and not self._is_mixed_no_more
+
+    @property
+    def has_spare_bytes(self) -> bool:
+        """Whether bytes came from places that the next attempt does without: offered ones, and others beside one."""
+        return self.is_mixed or any(source.has_given for source in self.sources.all if source.is_offered)
 
     def may_join(self, identity: Identity, pieces: Pieces | None) -> bool:
         """Tell whether parts may be put together: by a strong validator (RFC 9110 15.3.7.3), or a digest of the result.
 
         A weak one may stay when bytes change, and a change between two borders shows at none of them.
         """
-        has_digest = any(is_available(claim.digest.algorithm) for claim in self.claims.values())
-        return identity.is_strong or has_digest or pieces is not None
+        return identity.is_strong or self.is_provable or pieces is not None
 
     async def begin_again(self) -> None:
         """Forget all bytes, and what was pinned with them; counters and the claims that did not come with them stay."""
@@ -168,6 +182,8 @@ class Books:
         self.pinner, self.identity, self.size = None, Identity(None), None
         self.journal = None
         self.frontier = self.hashed = self.resumed_bytes = 0
+        self._is_mixed_no_more |= self.is_mixed
+        self.is_mixed = False
         if self.offers is not None:
             self.offers.begin_again()
         for source in self.sources.all:

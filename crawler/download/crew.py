@@ -141,6 +141,14 @@ class Crew:
             except TimeoutError:
                 raise WorkersError(f"no worker process was ready within {START_SECONDS:.0f} s") from None
 
+    def team(self, hands: tuple[Hand, ...], most: int) -> tuple[Hand, ...]:
+        """Return the workers of a file, so many at most: they may come late, when the file has begun, and die."""
+        there = [hand for hand in hands if not hand.is_gone]
+        if len(there) >= most:
+            return hands
+        others = sorted((hand for hand in self.hands if hand not in there), key=lambda hand: hand.load)
+        return (*there, *others[: most - len(there)])
+
     def shared(self) -> None:
         """Share the rate among the workers as their connections are."""
         if self._rate_limit is None:

@@ -7,19 +7,20 @@ the plan alone; what goes wrong is the business of `Sources`, which says where t
 from __future__ import annotations
 
 import asyncio
-import random
 from functools import partial
 from typing import assert_never
 
 from crawler.download.answers.identity import Identity
+from crawler.download.blame import Blame
 from crawler.download.books import Books
-from crawler.download.changes import FileChanged, refuse_parts
+from crawler.download.changes import FileChanged
 from crawler.download.disk.journal import Piece
 from crawler.download.fault import Fault
 from crawler.download.hand import Hand, Running
 from crawler.download.plan.plan import POLL, Hedge, Order, Plan, Steal
-from crawler.download.plan.seams import OVERLAP, Seams
-from crawler.download.retry import Failure, GivenUp, Source
+from crawler.download.plan.seams import OVERLAP, Mismatch, Seams
+from crawler.download.retry import Source
+from crawler.download.spreading import Spreading
 from crawler.download.worker.wire import (
     END_UNKNOWN,
     Cut,
@@ -34,25 +35,31 @@ from crawler.download.worker.wire import (
     WasCut,
     Write,
 )  # fmt: skip
+from pipelines.url import host_of
 
 MAX_SEAM_FAULTS = 4
 """Borders that did not fit, after which the file counts as another one."""
-MAX_LOST = 5
-"""Workers that may die while they work on one file."""
 
 
 class Segments:
     """The fetching of one version of one file. `run` returns when all its bytes are in the temporary file."""
 
-    def __init__(self, books: Books, plan: Plan, hands: tuple[Hand, ...]) -> None:
-        """`hands`: the workers to use first; others when these die."""
+    def __init__(self, books: Books, plan: Plan, hands: tuple[Hand, ...], spreading: Spreading | None = None) -> None:
+        """`hands`: the workers to use first; others when these die. `spreading`: where there are several places."""
         self._books = books
         self._plan = plan
         self._hands = hands
         self._seams = Seams()
         self._seam_faults = 0
+        self._spreading = spreading
+        self._blame = Blame(books, spreading)
         self._doomed: set[int] = set()
-        self._lost, self._lost_at = 0, 0.0
+        self._rejected: set[int] = set()
+        """Orders of places that are not to be trusted: nothing of them counts."""
+        self._by: dict[int, Source] = {}
+        """Where an order is fetched."""
+        self._raced: dict[int, Source] = {}
+        """Where the order is fetched that a hedge races."""
         self._running: dict[int, Running] = {}
         self._cuts: dict[int, asyncio.Future[Order | None]] = {}
         self._held: dict[int, asyncio.Future[bool]] = {}
@@ -63,6 +70,10 @@ class Segments:
         """Take over a request that was made before there was a plan."""
         running.tell = partial(self._heard, order.id, source)
         self._running[order.id] = running
+        self._by[order.id] = source
+        if (spreading := self._spreading) is not None:
+            spreading.entered(source)
+            running.ended.add_done_callback(lambda _: spreading.left(source))
         self._books.segments = max(self._books.segments, 1)
 
     def known(self, pieces: tuple[Piece, ...]) -> None:
@@ -96,19 +107,23 @@ class Segments:
     async def _lane(self, lane: int, adopted: tuple[Order, Source] | None) -> None:
         if adopted is not None:
             await self._perform(*adopted)
-        plan = self._plan
+        plan, spreading = self._plan, self._spreading
         while not plan.is_complete:
-            now = self._loop.time()
-            order = plan.take(now, lane)
-            if order is not None:
-                await self._fetch(order)
+            key = lane if spreading is None else spreading.key(lane)
+            if key is None:
+                await self._idle()
                 continue
-            rescue = plan.rescue(now, lane)
+            now = self._loop.time()
+            order = plan.take(now, key)
+            if order is not None:
+                await self._fetch(order, lane)
+                continue
+            rescue = plan.rescue(now, key)
             match rescue:
                 case Steal():
-                    await self._steal(rescue)
+                    await self._steal(rescue, lane)
                 case Hedge():
-                    await self._hedge(rescue)
+                    await self._hedge(rescue, lane)
                 case None:
                     await self._idle()
                 case _:
@@ -121,12 +136,24 @@ class Segments:
         except TimeoutError:
             return  # a stall is no event: look again
 
-    async def _fetch(self, order: Order) -> None:
+    async def _turn(self, lane: int, avoid: Source | None = None) -> tuple[Source, str]:
+        """Wait for a turn at the best place there is; return it, and what was entered for `_leave`. Raises GivenUp."""
+        if self._spreading is not None:
+            return await self._spreading.turn(lane, avoid)
+        source = await self._books.place()
+        url = source.at
+        await self._books.gate.enter(url)
+        return source, url
+
+    def _leave(self, source: Source, url: str) -> None:
+        self._books.gate.leave(url)
+        if self._spreading is not None:
+            self._spreading.left(source)
+
+    async def _fetch(self, order: Order, lane: int) -> None:
         """Have an order done, at the best place there is."""
         try:
-            source = await self._books.place()
-            url = source.at
-            await self._books.gate.enter(url)
+            source, url = await self._turn(lane)
         except BaseException:
             self._void(self._plan.failed(order.id, order.first, self._loop.time()))
             raise
@@ -135,11 +162,12 @@ class Segments:
                 return
             await self._perform(order, source)
         finally:
-            self._books.gate.leave(url)
+            self._leave(source, url)
 
     async def _begin(self, order: Order, source: Source, url: str, *, is_held: bool = False) -> bool:
         """Give an order, as it is now, to a worker; False when it is void by now."""
-        hand = await self._hand()
+        self._hands = self._books.crew.team(self._hands, self._books.options.processes_per_file)
+        hand = await self._books.crew.hand(self._hands)
         now = self._plan.order(order.id)  # it may have been cut, or rescued, while it waited
         if now is None or now.first >= now.end:
             return False
@@ -150,18 +178,10 @@ class Segments:
             silence=source.silence(books.sources.terms),
         )  # fmt: skip
         self._plan.sent(order.id, self._loop.time())
+        self._by[order.id] = source
         self._running[order.id] = hand.begin(fetch, partial(self._heard, order.id, source))
         books.segments = max(books.segments, len(self._running))
         return True
-
-    async def _hand(self) -> Hand:
-        """Return one of this file's workers. They may come late, when the file has begun, and die."""
-        crew, most = self._books.crew, self._books.options.processes_per_file
-        there = [hand for hand in self._hands if not hand.is_gone]
-        if len(there) < most:
-            others = sorted((hand for hand in crew.hands if hand not in there), key=lambda hand: hand.load)
-            self._hands = (*there, *others[: most - len(there)])
-        return await crew.hand(self._hands)
 
     async def _perform(self, order: Order, source: Source) -> None:
         """Wait for the end of an order and tell everybody what it came to."""
@@ -170,19 +190,41 @@ class Segments:
             ended = await running.wait()
         finally:
             del self._running[order.id]
+            others = self._others(running.url)
             if running.ended.done():
                 ended = running.ended.result()
-                self._books.reached(ended.received, self._loop.time() - running.began)
-                self._settle(order, ended)
+                seconds = self._loop.time() - running.began
+                self._books.reached(ended.received, seconds)
+                if self._spreading is not None:
+                    self._spreading.ended(source, ended, seconds)
+                self._settle(order, ended, source, others)
             self.wake()
-        self._judge(ended, source, running)
+        if self._seam_faults >= MAX_SEAM_FAULTS:
+            raise FileChanged("pieces do not fit together")
+        if order.id not in self._rejected and not self._differs(order, ended, source):
+            self._blame.judge(ended, source, running, is_crowded=others > 0)
+
+    def _differs(self, order: Order, ended: Ended, source: Source) -> bool:
+        """Drop what came of a place whose bytes a hedge did not find right; False where that cannot be told."""
+        if self._spreading is None or ended.fault != Fault.SEAM_MISMATCH:
+            return False
+        wrong = self._spreading.blamed([self._raced.get(order.id, source), source])
+        self._books.retries += bool(wrong)
+        self._without(wrong)
+        return bool(wrong)
+
+    def _others(self, url: str) -> int:
+        """Return how many orders are under way beside one that ended; at the same host, where there are several."""
+        if self._spreading is None:
+            return len(self._running)
+        return sum(host_of(other.url) == host_of(url) for other in self._running.values())
 
     def _pinned(self, source: Source) -> Identity:
         return source.pinned if source.pinned is not None else Identity(self._plan.size)
 
     # -- rescue
 
-    async def _steal(self, steal: Steal) -> None:
+    async def _steal(self, steal: Steal, lane: int) -> None:
         """Have the victim cut, and begin where it really ends."""
         running = self._running.get(steal.victim)
         if running is None:  # it waits for its turn and has written nothing
@@ -197,17 +239,15 @@ class Segments:
                 if self._cuts.get(steal.victim) is future:  # else the victim is being cut once more, for another lane
                     del self._cuts[steal.victim]
         if order is not None:
-            await self._fetch(order)
+            await self._fetch(order, lane)
 
-    async def _hedge(self, hedge: Hedge) -> None:
+    async def _hedge(self, hedge: Hedge, lane: int) -> None:
         """Fetch the rest of a slow order a second time, into memory; whoever has it first has it written."""
         order = hedge.order
         held: asyncio.Future[bool] = self._loop.create_future()
         self._held[order.id] = held
         try:
-            source = await self._books.place()
-            url = source.at
-            await self._books.gate.enter(url)
+            source, url = await self._turn(lane, self._by.get(hedge.of))
         except BaseException:
             del self._held[order.id]
             self._void(self._plan.failed(order.id, order.first, self._loop.time()))
@@ -216,6 +256,7 @@ class Segments:
             if not await self._begin(order, source, url, is_held=True):
                 return
             running = self._running[order.id]
+            self._raced[order.id] = self._by.get(hedge.of, source)
             writing = self._loop.create_task(self._write(order.id, running, held))
             try:
                 await self._perform(order, source)
@@ -224,7 +265,7 @@ class Segments:
                 await asyncio.wait([writing])
         finally:
             del self._held[order.id]
-            self._books.gate.leave(url)
+            self._leave(source, url)
 
     async def _write(self, number: int, running: Running, held: asyncio.Future[bool]) -> None:
         """Once the hedge has its bytes: stop its rival, then let it write what the rival had not."""
@@ -244,6 +285,8 @@ class Segments:
 
     def _heard(self, number: int, source: Source, report: Report) -> None:
         now = self._loop.time()
+        if number in self._rejected and isinstance(report, Progress | Landed):
+            return
         match report:
             case Progress():
                 self._plan.progress(number, report.upto, now)
@@ -252,7 +295,7 @@ class Segments:
             case Landed():
                 self._landed(number, report)
             case Head():
-                self._met(source, report)
+                self._met(number, source, report)
             case WasCut():
                 order = self._plan.cut_applied(number, report.end)
                 future = self._cuts.get(number)
@@ -263,9 +306,14 @@ class Segments:
                 if held is not None and not held.done():
                     held.set_result(True)
 
-    def _met(self, source: Source, head: Head) -> None:
+    def _met(self, number: int, source: Source, head: Head) -> None:
         """Pin what a place says of the file, the first time it says something."""
-        self._books.announced(source, head)
+        spreading = self._spreading
+        if spreading is None or source is self._books.pinner:  # what a mirror announces may be of another version
+            self._books.announced(source, head)
+        if spreading is not None and not spreading.is_usable(source, head):
+            self._reject(number)
+            return
         if source.pinned is None:
             source.met(Identity(*head.identity))
 
@@ -275,17 +323,49 @@ class Segments:
             return
         mismatches = self._seams.landed(report.first, report.end, report.lead, report.tail)
         self._books.landed(Piece(report.first, report.end, report.crc, report.lead, report.tail))
+        spreading, source = self._spreading, self._by.get(number)
+        if spreading is not None and source is not None:
+            spreading.landed(source, report.first, report.end)
+            if not mismatches:
+                spreading.fits(source, report.first, self._seams)
         for mismatch in mismatches:
-            self._seam_faults += 1
-            self._seams.forget(mismatch.first, mismatch.end)
-            self._books.dropped(mismatch.first, mismatch.end)
-            doomed = self._plan.discard(mismatch.first, mismatch.end)
-            self._doomed.update(doomed)
-            self._void(doomed)
-        if mismatches:
-            self._books.advance(self._plan.frontier)  # the hash begins again before anything is fetched anew
+            self._unfit(mismatch)
 
-    def _settle(self, order: Order, ended: Ended) -> None:
+    def _unfit(self, mismatch: Mismatch) -> None:
+        """Drop what one place brought that has something else; where that cannot be told, both sides of the border."""
+        wrong = [] if self._spreading is None else self._spreading.to_blame(mismatch)
+        self._without(wrong)
+        if not wrong:
+            self._seam_faults += 1
+            self._drop(mismatch.first, mismatch.end)
+
+    def _without(self, wrong: list[Source]) -> None:
+        """Drop all that these places brought, or are bringing."""
+        if self._spreading is None:
+            return
+        for number in [number for number in self._running if self._by[number] in wrong]:
+            self._reject(number)
+        for first, end in self._spreading.rejected(wrong):
+            self._drop(first, end)
+
+    def _reject(self, number: int) -> None:
+        """Stop an order; nothing of it counts."""
+        self._rejected.add(number)
+        running = self._running[number]
+        running.send(Stop(running.id))
+
+    def _drop(self, first: int, end: int) -> None:
+        """Have bytes fetched again."""
+        self._seams.forget(first, end)
+        self._books.dropped(first, end)
+        if self._spreading is not None:
+            self._spreading.dropped(first, end)
+        doomed = self._plan.discard(first, end)
+        self._doomed.update(doomed)
+        self._void(doomed)
+        self._books.advance(self._plan.frontier)  # the hash begins again before anything is fetched anew
+
+    def _settle(self, order: Order, ended: Ended, source: Source, others: int) -> None:
         """Tell the plan how an order ended."""
         plan, now = self._plan, self._loop.time()
         self._books.received(ended)
@@ -295,87 +375,18 @@ class Segments:
             future.set_result(None)
         if current is None:
             return  # void: somebody else has its bytes
-        if ended.upto != END_UNKNOWN and ended.upto >= current.end and ended.fault in ("", Fault.INTERRUPTED):
+        if order.id in self._rejected:
+            self._void(plan.failed(order.id, current.first, now))
+        elif ended.upto != END_UNKNOWN and ended.upto >= current.end and ended.fault in ("", Fault.INTERRUPTED):
             self._void(plan.landed(order.id, now))
-        elif ended.is_refusal and self._running:  # beside others: it may be their number that is too much
+        elif ended.is_refusal and others and self._spreading is None:  # it may be their number that is too much
             self._void(plan.refused(order.id, now))
         else:
             upto = current.first if ended.upto == END_UNKNOWN else ended.upto
             self._void(plan.failed(order.id, upto, now))
+            if ended.is_refusal and others and self._spreading is not None:
+                self._spreading.refused(source, others)  # there, and nowhere else
         self._books.advance(plan.frontier)
-
-    def _judge(self, ended: Ended, source: Source, running: Running) -> None:
-        """Decide what an order's end means for the place it was sent to. Raises what ends the whole."""
-        if self._seam_faults >= MAX_SEAM_FAULTS:
-            raise FileChanged("pieces do not fit together")
-        fault = ended.fault
-        if fault == "" and ended.upto != END_UNKNOWN:
-            source.moved()
-            return
-        if fault == "":
-            self._too_short(source, running, ended)
-            return
-        match Fault(fault):
-            case Fault.INTERRUPTED:
-                return  # void, or the whole is being stopped
-            case Fault.WORKER_LOST:
-                if running.began > self._lost_at:  # else it died with one that was counted
-                    self._lost, self._lost_at = self._lost + 1, self._loop.time()
-                if self._lost > MAX_LOST:
-                    raise GivenUp(Fault.WORKER_LOST, f"{self._lost} workers died")
-                return
-            case Fault.NO_SPACE | Fault.DISK | Fault.INTERNAL as broken:
-                raise GivenUp(broken, ended.detail)
-            case Fault.CHANGED:
-                self._changed_at(source, ended)
-            case Fault.RANGE_IGNORED | Fault.RANGE_REFUSED as refused:
-                self._parts_refused_at(source, running, refused, ended)
-            case _ as other:
-                self._failed_at(source, running, other, ended)
-
-    def _too_short(self, source: Source, running: Running, ended: Ended) -> None:
-        """Do without parts where they are too short to be held against each other (D10: shorter than asked is lawful).
-
-        Without the overlap a file that changes meanwhile, under the same tag, would be put together from two versions.
-        """
-        if running.lead and source.has_short_parts:
-            refuse_parts(source, Fault.SHORT_BODY, "parts that do not even bring the overlap with what is there")
-            return
-        source.has_short_parts = True
-        self._failed_at(source, running, Fault.SHORT_BODY, ended._replace(detail="a part without a byte"))
-
-    def _failed_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
-        url = running.url
-        if ended.target:
-            source.redirected(url, ended.target)
-            return
-        self._books.retries += 1
-        if ended.upto != END_UNKNOWN:
-            source.moved()
-        if fault is Fault.RATE_LIMITED or ended.status == 503:
-            self._books.gate.slow_down(url, ended.retry_after)
-        if ended.is_refusal and self._running:
-            self._books.refused(url, ended)
-            return  # the others go on, and the plan lets fewer in
-        failure = Failure(fault, ended.detail, ended.status, ended.retry_after, running.began)
-        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-        source.failed(url, failure, self._loop.time(), self._books.sources.terms, jitter)
-
-    def _changed_at(self, source: Source, ended: Ended) -> None:
-        """Take it as news of the file where the file was pinned; elsewhere, as a place with another version."""
-        if ended.status == 412:
-            source.denied()
-        if source is self._books.pinner:
-            raise FileChanged(ended.detail)
-        source.end(Fault.CHANGED, ended.detail)
-
-    def _parts_refused_at(self, source: Source, running: Running, fault: Fault, ended: Ended) -> None:
-        """Try once more, since some servers behind one name know ranges and some do not; then do without them."""
-        if source.is_single:
-            refuse_parts(source, fault, ended.detail)
-            return
-        source.is_single = True
-        self._failed_at(source, running, Fault.RANGE_IGNORED if fault is Fault.RANGE_REFUSED else fault, ended)
 
     def _void(self, orders: tuple[int, ...]) -> None:
         """Stop orders whose bytes somebody else has."""

@@ -357,7 +357,7 @@ class Transfer:
             judged = await wrong_piece(books.part, self._wanted.pieces) or judged
         match judged:
             case Mismatch(claim, got):
-                self._mismatches += not books.has_offered_bytes  # else it may be a stranger's fault: once without them
+                self._mismatches += not books.has_spare_bytes  # else it may be their fault: once without them
                 if self._mismatches > len(books.sources.named):
                     await self._discarded()
                     return result_of(
@@ -365,7 +365,7 @@ class Transfer:
                         detail=f"{got} instead of {claim}", size=size, digests=digests,
                     )  # fmt: skip
                 books.retries += 1
-                if books.pinner is not None and not books.has_offered_bytes:
+                if books.pinner is not None and not books.has_spare_bytes:
                     books.sources.last_to(books.pinner)
                 self._is_single |= (
                     len(books.sources.named) == self._mismatches == 1

@@ -123,6 +123,9 @@ class DownloadOptions:
     link_mirrors: bool = False
     """Whether to use mirrors that a server names in Link fields (RFC 6249), where a strong digest proves the file. Off,
     since they are hosts that nobody asked for. `crawler.download.offers` tells what they have to keep to."""
+    spread_mirrors: bool = True
+    """Whether the segments of one file go to its mirrors, too, where its first place has no room for them, or more
+    connections there do not help. Off: mirrors are asked when the places before them fail, or ask for a pause."""
     algorithms: tuple[str, ...] = ("sha256",)
     """Digests to record, beside those that were announced."""
     is_durable: bool = True

@@ -22,6 +22,7 @@ from crawler.download.quiet import ended as gone
 from crawler.download.quiet import first_of
 from crawler.download.retry import Source
 from crawler.download.segments import Segments
+from crawler.download.spreading import Spreading
 from crawler.download.tail import Tail
 from crawler.download.values import FileProgress, ProgressSink
 from crawler.download.worker.wire import Ended, Landed, Progress, Report
@@ -57,7 +58,7 @@ class Version:
         books.resumed_bytes = done.total
         self._follow(left.journal)
         plan = self._plan(header.size, done)
-        segments = Segments(books, plan, self._hands(None))
+        segments = Segments(books, plan, self._hands(None), self._spreading(plan))
         segments.known(left.pieces)
         books.advance(plan.frontier)
         await self._drive(segments, plan, None)
@@ -71,7 +72,7 @@ class Version:
         self._follow(journal)
         plan = self._plan(books.size, Spans())
         order = plan.begun(0, opened.end, self._loop.time(), 0)
-        segments = Segments(books, plan, self._hands(opened))
+        segments = Segments(books, plan, self._hands(opened), self._spreading(plan))
         segments.adopt(running, order, opened.source)
         running.go(books.part, is_small=False)
         await self._drive(segments, plan, (order, opened.source))
@@ -135,8 +136,13 @@ class Version:
 
     def _plan(self, size: int, done: Spans) -> Plan:
         books, segments = self._books, self._books.options.segments
-        known = books.refusals.of(host_of(books.final_url), self._loop.time())
+        known = None  # each place has its own
+        if not books.is_spread:
+            known = books.refusals.of(host_of(books.final_url), self._loop.time())
         return Plan(size, done, segments, piece_for(size, segments), LEAD_BYTES, known)
+
+    def _spreading(self, plan: Plan) -> Spreading | None:
+        return Spreading(self._books, plan) if self._books.is_spread else None
 
     def _hands(self, opened: Opened | None) -> tuple[Hand, ...]:
         """Choose the workers of this file: the one that has begun, then those with least to do."""

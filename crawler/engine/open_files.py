@@ -31,6 +31,7 @@ def download_options(config: Config) -> DownloadOptions:
         stall_timeout=table.stall_timeout,
         max_bytes=table.max_bytes,
         require_digest=table.require_digest,
+        spread_mirrors=False,  # a mirror's host was asked for no robots.txt: not while the place itself can be asked
         algorithms=table.digests,
         is_durable=config.output.durability == "full",
         rate_limit=table.limit_rate or None,

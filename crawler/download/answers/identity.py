@@ -85,6 +85,19 @@ def changed(pinned: Identity, seen: Identity) -> str | None:
     return None
 
 
+def is_same(pinned: Identity, seen: Identity) -> bool:
+    """Return whether two places say that they have the same version: by the same strong tag, or the same date.
+
+    RFC 9110 8.8.3 compares tags of one resource only; equal ones of two are made of the same size and date, or of the
+    bytes. Mirrors keep dates, and what copies files to them goes by size and date itself (rsync).
+    """
+    if changed(pinned, seen) is not None or pinned.size is None or pinned.size != seen.size:
+        return False
+    if pinned.etag is not None and pinned.etag == seen.etag:
+        return True
+    return pinned.last_modified is not None and seen.last_modified is not None
+
+
 def _spelled(identity: Identity) -> str:
     return identity.etag or f"W/{identity.weak}"
 

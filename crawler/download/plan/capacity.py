@@ -64,6 +64,11 @@ class Capacity:
         """The server was seen to refuse more than this; None when it refused none, or all is forgiven."""
         return self._refusal.above
 
+    @property
+    def is_reaching(self) -> bool:
+        """Whether one connection more than helped before is being tried."""
+        return self._trial is _Trial.MORE
+
     def moved(self, got: int, active: int, now: float) -> None:
         """Note `got` new bytes while `active` orders were under way."""
         if self._next_trial is None:

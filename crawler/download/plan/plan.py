@@ -135,6 +135,11 @@ class Plan:
         return self._capacity.current
 
     @property
+    def is_reaching(self) -> bool:
+        """Whether one of these connections is new, to see whether it helps."""
+        return self._capacity.is_reaching
+
+    @property
     def refused_above(self) -> int | None:
         """The server was seen to refuse more connections than this; None when it refused none, or all is forgiven."""
         return self._capacity.refused_above

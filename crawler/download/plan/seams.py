@@ -60,6 +60,13 @@ class Seams:
             if left is not None and right is not None and _disagree(left.tail, right.lead)
         ]
 
+    def agreed(self, first: int) -> list[int]:
+        """Return the first bytes of the neighbours that the run from `first` on was held against, and fits."""
+        run = self._by_first[first]
+        left, right = self._by_end.get(first), self._by_first.get(run.end)
+        found = [left.first] if left is not None and _agree(left.tail, run.lead) else []
+        return found + ([right.first] if right is not None and _agree(run.tail, right.lead) else [])
+
     def forget(self, first: int, end: int) -> None:
         """Forget all runs that have bytes in [first, end): they are no longer on disk as they were."""
         for run in [run for run in self._by_first.values() if run.first < end and run.end > first]:
@@ -70,3 +77,7 @@ class Seams:
 
 def _disagree(tail: int | None, lead: int | None) -> bool:
     return tail is not None and lead is not None and tail != lead
+
+
+def _agree(tail: int | None, lead: int | None) -> bool:
+    return tail is not None and tail == lead

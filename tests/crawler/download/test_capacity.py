@@ -123,3 +123,14 @@ def test_while_connections_are_missing_nothing_is_concluded() -> None:
     for tick in range(1000):
         of.moved(10**6, tick % 8, tick * TICK)
     assert of.current == 8
+
+
+def test_whoever_spreads_connections_is_told_when_one_more_is_tried() -> None:
+    """Only then: a place that may help is asked in the trial, and measured by it."""
+    of = Capacity(8)
+    drive(of, lambda _: 1e8, 60)
+    told = set()
+    for tick in range(600, 1200):
+        of.moved(int(1e7), of.current, tick * TICK)
+        told.add((of.is_reaching, of.current))
+    assert told == {(False, LEAST), (True, LEAST + 1)}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.download.answers.fields import Fields
-from crawler.download.answers.identity import Identity, changed, identity_of
+from crawler.download.answers.identity import Identity, changed, identity_of, is_same
 
 NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
 NOON_1 = "Sun, 01 Mar 2026 12:00:01 GMT"
@@ -145,3 +145,23 @@ IDENTITIES = st.builds(
 def test_to_differ_is_mutual_and_nothing_differs_from_itself(one: Identity, other: Identity) -> None:
     assert changed(one, one) is None
     assert (changed(one, other) is None) == (changed(other, one) is None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Identity(10, '"x"'), Identity(10, '"x"'), True),
+        (Identity(10, '"x"', None, NOON), Identity(10, '"x"', None, NOON_1), True),
+        (Identity(10, '"x"', None, NOON), Identity(10, None, None, NOON), True),
+        (Identity(10, None, None, NOON), Identity(10, None, None, NOON_RFC850), True),
+        (Identity(10, '"x"', None, NOON), Identity(10, '"y"', None, NOON), False),
+        (Identity(10, '"x"'), Identity(11, '"x"'), False),
+        (Identity(10, '"x"'), Identity(None, '"x"'), False),
+        (Identity(10, '"x"'), Identity(10, None, None, NOON), False),
+        (Identity(10, None, '"x"'), Identity(10, None, '"x"'), False),
+        (Identity(10), Identity(10), False),
+    ],
+)
+def test_another_place_has_this_version_if_it_says_so(one: Identity, other: Identity, expected: bool) -> None:
+    """That nothing speaks against it is not enough."""
+    assert is_same(one, other) is expected

@@ -100,3 +100,20 @@ def test_what_was_discarded_is_forgotten_and_its_successor_compared() -> None:
     assert seams.landed(*run(0, 8192, OTHER)) == [Mismatch(0, SIZE, 8192)]
     seams.forget(0, SIZE)
     assert seams.landed(*run(8192, SIZE, OTHER)) == []
+
+
+def test_a_run_agrees_with_those_it_was_held_against() -> None:
+    seams = Seams()
+    for each in (run(0, 8192), run(12288, SIZE)):
+        seams.landed(*each)
+        assert seams.agreed(each[0]) == []
+    seams.landed(*run(8192, 12288))
+    assert seams.agreed(8192) == [0, 12288]
+    assert seams.agreed(0) == [8192]
+
+
+def test_nothing_agrees_where_no_overlap_came() -> None:
+    seams = Seams()
+    seams.landed(0, 8192, None, None)
+    seams.landed(8192, SIZE, None, 1)
+    assert seams.agreed(0) == seams.agreed(8192) == []

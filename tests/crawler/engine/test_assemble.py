@@ -442,6 +442,11 @@ def test_full_syncs_what_stands_beside_the_records_and_fast_does_not(durability:
     assert (store._durable, kept._durable, is_durable) == (durability == "full",) * 3
 
 
+def test_mirrors_of_a_crawl_are_for_failures() -> None:
+    """Nobody asked for the robots.txt of their hosts: they get no requests that the place itself could answer."""
+    assert not open_files.download_options(Config(job={"seeds": ["http://one.test/"]})).spread_mirrors
+
+
 def test_page_digests_are_looked_for_and_their_lists_come_first() -> None:
     """On by default, where there can be files; without files nothing looks for them."""
     job = {"seeds": ["http://one.test/"]}
