@@ -7,7 +7,7 @@ file is read once more, outside the clock. The cases:
 
     large     one file of --bytes over loopback
     limited   the same at 20 MiB/s for each connection: how near to 8 times that
-    many      1,000 files of 256 KiB
+    many      --files files of 256 KiB; `bare` is the least that these cost in Python (`benchmarks/bare_download.py`)
     slow      16 MiB from a server whose second connection has a sixteenth of the others' speed (4 of 8 MiB/s)
 """
 
@@ -36,7 +36,7 @@ from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve
 
 LIMIT_SECONDS = 200
-SMALL_FILES, SMALL_BYTES = 1000, 256 * 1024
+SMALL_BYTES = 256 * 1024
 SLOW_BYTES, FAST_RATE = 16 << 20, 8 << 20
 NGINX = """
 daemon off; pid {home}/nginx.pid; error_log {home}/error.log;
@@ -60,6 +60,7 @@ ONE = {
 MANY = {
     "ours": OURS + " -i {list} -d {out} > {out}.log",
     "aria2c": ARIA + " -i {list} -d {out} -x8 -j16",
+    "bare": f"{sys.executable} -S {Path(__file__).with_name('bare_download.py')} {{list}} {{out}}",
 }
 
 
@@ -83,18 +84,19 @@ def main() -> None:
     """Run and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--case", action="append", choices=["large", "limited", "many", "slow"])
-    parser.add_argument("--peer", action="append", choices=list(ONE))
+    parser.add_argument("--peer", action="append", choices=[*ONE, "bare"])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--bytes", type=int, default=2 * 10**9)
+    parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp"))
     options = parser.parse_args()
-    peers = [peer for peer in options.peer or ONE if peer == "ours" or shutil.which(peer)]
+    peers = [peer for peer in options.peer or [*ONE, "bare"] if peer in ("ours", "bare") or shutil.which(peer)]
     print("| case | peer | wall s | CPU s | ratio to aria2c |\n|---|---|--:|--:|--:|")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="downloads-", dir=options.folder)))
         fast, limited = stack.enter_context(nginx(home))
         for name in options.case or ["large", "limited", "many", "slow"]:
-            case = _case(name, home, limited if name == "limited" else fast, options.bytes, stack)
+            case = _case(name, home, limited if name == "limited" else fast, options, stack)
             _table(name, {peer: case.commands[peer] for peer in peers if peer in case.commands}, case, home, options)
 
 
@@ -128,20 +130,20 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _case(name: str, home: Path, port: int, size: int, stack: ExitStack) -> Case:
+def _case(name: str, home: Path, port: int, options: argparse.Namespace, stack: ExitStack) -> Case:
     if name == "many":
-        return _many(home, port)
+        return _many(home, port, options.files)
     if name == "slow":
         return _slow(stack)
-    sha256 = source(home / "www/large.bin", size)
+    sha256 = source(home / "www/large.bin", options.bytes)
     fields = {"url": f"http://127.0.0.1:{port}/large.bin", "sha256": sha256}
     return Case(ONE, fields, lambda out: _sha256(out / "f") == sha256)
 
 
-def _many(home: Path, port: int) -> Case:
+def _many(home: Path, port: int, files: int) -> Case:
     folder = home / "www/many"
     folder.mkdir(exist_ok=True)
-    sums = {f"{number}.bin": source(folder / f"{number}.bin", SMALL_BYTES) for number in range(SMALL_FILES)}
+    sums = {f"{number}.bin": source(folder / f"{number}.bin", SMALL_BYTES) for number in range(files)}
     lines = (
         f"http://127.0.0.1:{port}/many/{name}\n  out={name}\n  checksum=sha-256={value}\n"
         for name, value in sums.items()

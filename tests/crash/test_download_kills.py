@@ -117,12 +117,15 @@ def done_in(server: FaultServer, root: Path, before: dict[str, Spans]) -> set[st
     return {phase for phase, paths in ((NAMED, names), (PIECES, more - names)) if paths}
 
 
-def killed(process: subprocess.Popen[str], seconds: float, is_time: Callable[[], bool]) -> bool:
-    """Kill the command after some seconds, or when it is time; False when it has ended before."""
+def killed(process: subprocess.Popen[str], seconds: float, is_time: Callable[[], bool], *, is_alone: bool) -> bool:
+    """Kill the command after some seconds, or when it is time; False when it has ended before.
+
+    `is_alone`: not its workers, which hold targets of their own and must be gone before the next one wants them.
+    """
     until = time.monotonic() + seconds
     while process.poll() is None:
         if time.monotonic() >= until or is_time():
-            os.killpg(process.pid, signal.SIGKILL)
+            (os.kill if is_alone else os.killpg)(process.pid, signal.SIGKILL)
             return True
         time.sleep(0.005)
     return False
@@ -139,7 +142,12 @@ def one_round(server: FaultServer, folder: Path, chance: random.Random, phases: 
         if kills < 12:
             aim = AIMS[kills % len(AIMS)]
             seconds = {START_UP: 0.05, None: chance.uniform(0.1, 1.2)}.get(aim, 60.0)
-            kills += killed(process, seconds, lambda: aim in done_in(server, root, known) - {START_UP})  # noqa: B023  # called here and now
+            kills += killed(
+                process,
+                seconds,
+                lambda: aim in done_in(server, root, known) - {START_UP},  # noqa: B023  # called here and now
+                is_alone=chance.random() < 0.5,
+            )
         output, _ = process.communicate(timeout=60)
         if process.returncode != 0:
             phases.update(done_in(server, root, known))

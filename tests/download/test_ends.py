@@ -212,6 +212,7 @@ CALENDAR = {
     "attempt.py": "a Retry-After may be a date (RFC 9110 10.2.3); how long is waited at most is bounded",
     "journal_file.py": "the lock says since when it is held",
     "report.py": "the receipt says when it was done",
+    "solo.py": "as report.py",
 }
 
 
