@@ -109,7 +109,8 @@ class Downloader:
         """
         assert self._yard is not None, "used inside `async with`"
         digests = tuple(Digest(name, bytes.fromhex(value)) for name, value in receipt.digests.items())
-        wanted = Wanted(receipt.url, receipt.path, digests, receipt.size, receipt.mirrors)
+        mirrors = tuple(dict.fromkeys((*receipt.mirrors, *receipt.places)))
+        wanted = Wanted(receipt.url, receipt.path, digests, receipt.size, mirrors)
         async with self._files:
             return await Transfer(wanted, self._yard).repair(receipt, spans)
 

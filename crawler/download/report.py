@@ -25,6 +25,7 @@ def receipt_of(
         claims=tuple(claim_words(each) for each in books.claims.values()),
         final_url="" if books.final_url == wanted.url else books.final_url,
         mirrors=books.mirrors,
+        places=wanted.mirrors,
         identity=books.identity._asdict(),
         pieces=tuple((first, piece.end, piece.checksum) for first, piece in sorted(books.pieces.items())),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

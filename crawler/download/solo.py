@@ -29,6 +29,7 @@ def solo_of(root: Path, path: str | None, wanted: Wanted, source: Source, books:
         root=str(root),
         path=path,
         url=wanted.url,
+        mirrors=wanted.mirrors,
         claims=tuple(
             (claim.digest.algorithm, claim.digest.value.hex(), claim.source, int(claim.trust))
             for claim in books.claims.values()

@@ -48,6 +48,8 @@ class Receipt:
     """After redirects; empty if there were none."""
     mirrors: tuple[str, ...] = ()
     """Where bytes came from besides."""
+    places: tuple[str, ...] = ()
+    """Other URLs of the file, as whoever asked for it named them: a repair asks there as well."""
     identity: Mapping[str, Plain] = field(default_factory=dict)
     """`Identity._asdict()` of what was fetched."""
     checksum: str = CHECKSUM
@@ -104,6 +106,7 @@ def decode(data: bytes) -> Receipt | str:
     values["pieces"] = tuple(tuple(piece) for piece in values.get("pieces", ()))
     values["claims"] = tuple(values.get("claims", ()))
     values["mirrors"] = tuple(values.get("mirrors", ()))
+    values["places"] = tuple(values.get("places", ()))
     return Receipt(**values)
 
 
@@ -144,7 +147,7 @@ def _trouble(values: dict[str, Any]) -> str:
             return f"it has no {name}"
     checks = [(name, _is_text) for name in _TEXTS] + [(name, _is_count) for name in _COUNTS]
     checks += [("digests", _is_texts), ("identity", _is_mapping), ("pieces", _are_pieces), ("seconds", _is_number)]
-    checks += [("claims", _are_claims), ("mirrors", _are_texts)]
+    checks += [("claims", _are_claims), ("mirrors", _are_texts), ("places", _are_texts)]
     for name, is_right in checks:
         if name in values and not is_right(values[name]):
             return f"its {name} is not what belongs there"

@@ -253,6 +253,7 @@ class SoloFile:
             verified_by=None if proof is None else claim_words(proof),
             claims=tuple(map(claim_words, claims)),
             final_url="" if self._url == terms.url else self._url,
+            places=tuple(terms.mirrors),
             identity=Identity(*head.identity)._asdict(),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(terms.seconds + perf_counter() - self._began, 3),

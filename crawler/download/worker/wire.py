@@ -31,6 +31,8 @@ class Solo(NamedTuple):
     """Relative to the root, and safe; None: to be made from the answer."""
     url: str
     """As it was asked for, before any redirect."""
+    mirrors: tuple[str, ...]
+    """For the receipt: other places that were named."""
     claims: tuple[tuple[str, str, str, int], ...]
     """Algorithm, value in hexadecimal, source and trust of each digest that is known."""
     head_trust: int

@@ -18,7 +18,8 @@ RECEIPT = Receipt(
     url="https://a/ü?\ud800", path="a/b", size=5 << 30, digests={"sha256": "00"}, status="verified",
     verified_by={"algorithm": "sha256", "value": "00", "source": "config", "trust": "configured"},
     claims=({"algorithm": "md5", "value": "11", "source": "header digest", "trust": "same_origin"},),
-    final_url="https://b/", mirrors=("https://c/",), identity={"size": 5, "etag": None, "is_date_strong": False},
+    final_url="https://b/", mirrors=("https://c/",), places=("https://d/",),
+    identity={"size": 5, "etag": None, "is_date_strong": False},
     pieces=((0, 1, 2), (1, 5 << 30, 0xFFFFFFFF)), finished="2026-01-01T00:00:00Z", seconds=1.5, segments=8, retries=1,
     fetched_bytes=7, resumed_bytes=8, mtime_ns=1 << 60, inode=9,
 )  # fmt: skip

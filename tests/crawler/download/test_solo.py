@@ -141,6 +141,7 @@ class Scene(NamedTuple):
 SCENES = {
     "verified": Scene({"digests": (RIGHT,)}),
     "unverified": Scene(),
+    "mirrors": Scene({"mirrors": ("http://127.0.0.1:9/f",)}),
     "no range": Scene({"digests": (RIGHT,)}, lambda: whole),
     "said by the head": Scene(server=lambda: saying(("Repr-Digest", f"sha-256=:{_base64(RIGHT.value)}:"))),
     "said twice": Scene(
@@ -363,7 +364,7 @@ def root(tmp_path: Path) -> Path:
 
 def order(server: FaultServer, root: Path, **changes: Any) -> Fetch:
     url = server.url(PATH)
-    terms = Solo(str(root), "f", url, (), 2, None, None, False, False, False, 0, 0, 0.0)._replace(**changes)
+    terms = Solo(str(root), "f", url, (), (), 2, None, None, False, False, False, 0, 0, 0.0)._replace(**changes)
     return Fetch(1, 1, "", url, 0, 4 << 20, 0, None, "", ("sha256",), solo=tuple(terms))
 
 

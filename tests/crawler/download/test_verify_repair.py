@@ -19,6 +19,7 @@ from crawler.fetch.options import FetchOptions
 from crawler.testing.bodies import digest
 from crawler.testing.faultserver import FaultServer
 from crawler.testing.files import ServedFile, serve, version
+from crawler.testing.messages import Reply
 
 MIB = 1 << 20
 SIZE = 24 * MIB
@@ -84,6 +85,29 @@ def test_only_what_is_damaged_is_fetched_again(tmp_path: Path, checksum: str) ->
     assert hashlib.sha256((tmp_path / "set").read_bytes()).hexdigest() == digest(file.body)
     assert sent < SIZE / 2
     assert [path.name for path in (tmp_path / ".crawlmill").rglob("*") if path.is_file()] == ["set.json"]
+
+
+@pytest.mark.parametrize("size", [SIZE, MIB], ids=["in segments", "by a worker alone"])
+def test_a_mirror_that_was_named_repairs_what_its_first_place_has_lost(size: int, tmp_path: Path) -> None:
+    """It was never asked before: the receipt remembers who else has the file."""
+    file = version("A", size)
+    with FaultServer() as server:
+
+        async def fetch() -> FileResult:
+            async with Downloader(tmp_path, OPTIONS) as downloader:
+                expected = Digest("sha256", bytes.fromhex(digest(file.body)))
+                return await downloader.fetch(
+                    Wanted(server.url("/set"), "set", (expected,), mirrors=(server.url("/mirror"),))
+                )
+
+        for path in ("/set", "/mirror"):
+            server.mount(path, lambda request: serve(request, file))
+        assert asyncio.run(fetch()).mirrors == 1
+        server.mount("/set", lambda request: Reply(404))
+        os.truncate(tmp_path / "set", size - 7)
+        code, lines = verified(tmp_path, "--repair")
+        assert code == 0, lines
+    assert hashlib.sha256((tmp_path / "set").read_bytes()).hexdigest() == digest(file.body)
 
 
 def test_another_version_on_the_server_leaves_the_file_as_it_is(tmp_path: Path) -> None:

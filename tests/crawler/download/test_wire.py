@@ -33,7 +33,7 @@ from crawler.download.worker.wire import (
 
 MESSAGES = [
     Fetch(1, 2, "/p", "http://a/", 0, 10, 0, (10, '"x"', None, None, False), "", ("sha256",), True),
-    Fetch(3, 4, "", "http://a/", 0, 10, 0, None, solo=("/r", None, "http://a/", (("md5", "00", "config", 3),), 2, 5)),
+    Fetch(3, 4, "", "http://a/", 0, 10, 0, None, solo=("/r", None, "u", (), (("md5", "00", "config", 3),), 2, 5)),
     Arrived(3), Ended(3, "", "", 200, None, "", -1, 5, {}, {"path": "f", "claims": [{"source": "config"}]}),
     Go(1, "/p", True), Cut(1, 5), Stop(1), Write(1, True, 3), Follow(2, "/p", ("md5",)), Upto(2, 7, True), Forget(2),
     Rate(1.5), Hello("t", 3), Head(1, 206, (("etag", '"é"'),), 0, 10, True, (10, None, None, None, False), False),
