@@ -1,8 +1,8 @@
 """What downloaders make of servers that misbehave: wrong bytes reported as success, beside what was recovered.
 
-    python benchmarks/faults.py                              # all that are installed, all cases; about ten minutes
+    python benchmarks/faults.py                              # all that are installed, all cases; about a quarter of an hour
     python benchmarks/faults.py --peer aria2c --case D37     # some
-    python benchmarks/faults.py --write README.md docs/downloads.md
+    python benchmarks/faults.py --write README.md
 
 Every tool fetches the same file from the same fault server, case by case; the oracle compares bytes, not exit codes.
 Cases are those of `crawler.testing.cases` that a URL on a command line can show, and interrupted downloads that are
