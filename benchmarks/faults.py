@@ -1,6 +1,6 @@
 """What downloaders make of servers that misbehave: wrong bytes reported as success, beside what was recovered.
 
-    python benchmarks/faults.py                              # all that are installed, all cases; about a quarter of an hour
+    python benchmarks/faults.py                              # all that are installed, all cases; 15 minutes
     python benchmarks/faults.py --peer aria2c --case D37     # some
     python benchmarks/faults.py --write README.md
 

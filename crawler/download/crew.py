@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from contextlib import suppress
 from itertools import count
@@ -33,6 +34,8 @@ START_SECONDS = 60.0
 """Without any worker, after which none is waited for."""
 MAX_DEATHS = 20
 """Of workers, after which none is started again: it is not chance any more."""
+ACCEPT_PAUSE = 0.5
+"""Seconds until it is tried again to take a worker in, where there is no descriptor for it."""
 MAX_ADDRESS = 100
 """Bytes of a socket's path: the kernel takes 107 (unix(7))."""
 
@@ -51,11 +54,13 @@ class Crew:
         self._rate_limit = options.rate_limit
         self._loop_factory = loop_factory() if options.uvloop else None
         self._folder: Path | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._hands: list[Hand] = []
         self._strangers: set[Hand] = set()
         self._tokens: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._arriving: set[asyncio.Task[None]] = set()
+        """Those who have dialled and are not heard yet."""
         self._deaths = 0
         self._is_closing = False
         self._broken: WorkersError | None = None
@@ -67,7 +72,7 @@ class Crew:
         try:
             self._folder = _private_folder()
             address = str(self._folder / "s")
-            self._server = await asyncio.get_running_loop().create_unix_server(self._stranger, address)
+            self._listen(address)
             for _ in range(self._size):
                 self._start(address)
         except BaseException:
@@ -83,8 +88,12 @@ class Crew:
     async def _close(self) -> None:
         """Hang up, end the workers' coroutines, remove the socket."""
         self._is_closing = True
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        if self._arriving:
+            await asyncio.wait(self._arriving)
         for hand in [*self._hands, *self._strangers]:
             hand.hang_up()
         if self._tasks:
@@ -192,6 +201,45 @@ class Crew:
     def _fail(self, error: WorkersError) -> None:
         self._broken = error
         self._changed.set()
+
+    def _listen(self, address: str) -> None:
+        """Take in whoever dials. `create_unix_server` would leave the socket of one who dials as it closes open."""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.setblocking(False)
+        self._listener.bind(address)
+        self._listener.listen()
+        self._look()
+
+    def _look(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        loop = asyncio.get_running_loop()
+        try:
+            dialled, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # it hung up again
+        except OSError:  # no descriptor is left
+            loop.remove_reader(self._listener.fileno())
+            loop.call_later(ACCEPT_PAUSE, self._look)
+            return
+        task = loop.create_task(self._arrive(dialled))
+        self._arriving.add(task)
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._arriving.discard(task)
+        _ = task.cancelled() or task.exception()  # seen: whoever hung up has its task end, which tells why
+
+    async def _arrive(self, dialled: socket.socket) -> None:
+        dialled.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._stranger, dialled)
+        except BaseException:
+            dialled.close()
+            raise
 
     def _stranger(self) -> Hand:
         hand = Hand(self)
