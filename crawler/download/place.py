@@ -35,10 +35,13 @@ class NotNew(Exception):
 class Place:
     """One target, held. Owns the lock and the journal until `close`."""
 
-    def __init__(self, root: Path, path: str, url: str, *, is_durable: bool, is_new: bool = False) -> None:
+    def __init__(
+        self, root: Path, path: str, url: str, *, is_durable: bool, is_new: bool = False, holder: int | None = None
+    ) -> None:
         """Take the target. Raises DownloadError (locked, exists, name_unsafe, disk) and OSError.
 
         `is_new`: raise NotNew, having changed nothing, unless there is no trace of the target; reads no file.
+        `holder`: the process that the lock names, if it is not this one.
         """
         self.places: Places = places_of(root, path)
         self._url = url
@@ -49,10 +52,10 @@ class Place:
         self.is_closed = False
         prepare_target(self.places)
         try:
-            self._lock = TargetLock(self.places)
+            self._lock = TargetLock(self.places, holder)
         except FileNotFoundError:  # another process had nothing to keep, and tidied up
             prepare(root)
-            self._lock = TargetLock(self.places)
+            self._lock = TargetLock(self.places, holder)
             prepare(root)  # what the other was still removing then
         try:
             has_left = any(name.startswith(f"{self.places.key}.") for name in DISK.names(self.places.parts))

@@ -6,6 +6,7 @@ its pieces.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from crawler.download.books import Books
@@ -43,6 +44,7 @@ def solo_of(root: Path, path: str | None, wanted: Wanted, source: Source, books:
         retries=books.retries,
         received=books.received_bytes,
         seconds=seconds,
+        holder=os.getpid(),
     )
 
 

@@ -39,8 +39,10 @@ class TargetLock:
     unless the second goes on with what the first has recorded: then both write the same bytes of one version.
     """
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, holder: int | None = None) -> None:
+        """`holder`: number of the process that is to be named as holding it; None for this one."""
         self._path = places.lock
+        self._holder = os.getpid() if holder is None else holder
         self._fd = -1
         while self._fd < 0:
             self._fd = self._held(places)
@@ -57,11 +59,11 @@ class TargetLock:
                 return -1
             if ours.st_size:
                 os.ftruncate(fd, 0)
-            os.pwrite(fd, f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
+            os.pwrite(fd, f"pid {self._holder}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
         except BlockingIOError as exc:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            who = "this process" if holder.startswith(f"pid {os.getpid()},") else "another process"
+            who = "this process" if holder.startswith(f"pid {self._holder},") else "another process"
             raise DownloadError(Fault.LOCKED, f"{places.target}: {who} ({holder}) is fetching it") from exc
         except BaseException:
             os.close(fd)

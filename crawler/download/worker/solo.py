@@ -210,7 +210,9 @@ class SoloFile:
     def _taken(self, path: str) -> bool:
         terms = self._terms
         try:
-            self._place = Place(Path(terms.root), path, terms.url, is_durable=terms.is_durable, is_new=True)
+            self._place = Place(
+                Path(terms.root), path, terms.url, is_durable=terms.is_durable, is_new=True, holder=terms.holder
+            )
         except (NotNew, DownloadError, OSError):
             return False  # the parent meets the same, and tells it
         return True

@@ -49,6 +49,8 @@ class Solo(NamedTuple):
     """Bytes that came off the wire before."""
     seconds: float
     """Since the file was asked for."""
+    holder: int
+    """Number of the parent's process: it is who a person can do something about."""
 
 
 class Fetch(NamedTuple):

@@ -364,7 +364,7 @@ def root(tmp_path: Path) -> Path:
 
 def order(server: FaultServer, root: Path, **changes: Any) -> Fetch:
     url = server.url(PATH)
-    terms = Solo(str(root), "f", url, (), (), 2, None, None, False, False, False, 0, 0, 0.0)._replace(**changes)
+    terms = Solo(str(root), "f", url, (), (), 2, None, None, False, False, False, 0, 0, 0.0, 4711)._replace(**changes)
     return Fetch(1, 1, "", url, 0, 4 << 20, 0, None, "", ("sha256",), solo=tuple(terms))
 
 
@@ -405,6 +405,7 @@ async def test_a_stop_gives_the_target_back(server: FaultServer, streamer: Strea
     task = asyncio.create_task(attempt(order(server, root), streamer, told, Finisher()).run())
     await bytes_sent(server, 1)
     assert names(root) == ["f.lock"]
+    assert (root / ".crawlmill/locks/f.lock").read_text().startswith("pid 4711, since ")
     task.cancel()
     await task
     assert [report.fault for report in told if isinstance(report, Ended)] == ["interrupted"]
