@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.journal import Piece
-from crawler.download.disk.journal_file import JournalFile, Resumed
+from crawler.download.disk.journal_file import REPAIR, JournalFile, Resumed
 from crawler.download.disk.layout import Places
 from crawler.download.disk.receipt import Receipt
 from crawler.download.proof.checksum import CHECKSUM, checksum, named
@@ -41,8 +41,9 @@ def begin_repair(
     claimed = resumed.claimed if journal is not None else ()
     if journal is None:
         journal = JournalFile.create(
-            places, url=receipt.url, size=receipt.size, identity=receipt.identity, disk=disk, durable=durable
-        )
+            places, url=receipt.url, size=receipt.size, identity=receipt.identity, options={REPAIR: True}, disk=disk,
+            durable=durable,
+        )  # fmt: skip
     try:
         copied = _copy(places, journal, _good(receipt, spans, claimed), receipt.checksum, disk)
     except BaseException:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from crawler.download.disk.disk import DISK, Disk
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.journal import read
-from crawler.download.disk.journal_file import MAX_JOURNAL_BYTES, JournalFile, remove_scraps
+from crawler.download.disk.journal_file import MAX_JOURNAL_BYTES, REPAIR, JournalFile, remove_scraps
 from crawler.download.disk.layout import Places, kind_of, new_token
 from crawler.download.disk.receipt import Receipt, encode, load
 from crawler.download.fault import Fault
@@ -256,8 +256,8 @@ def is_no_worse(new: Receipt, old: Receipt) -> bool:
 def recover(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     """Complete or clear what a kill left; return the receipt if the file had got its name already.
 
-    The first thing to call, once the TargetLock is held. Temporary files that no journal names are removed. Raises
-    OSError.
+    The first thing to call, once the TargetLock is held. Temporary files that no journal names are removed, and those
+    of who came too late for the name, where locks do not lock. Raises OSError.
     """
     waiting = [places.parts / name for name in disk.names(places.parts) if places.is_pending(name)]
     receipt = None
@@ -266,7 +266,8 @@ def recover(places: Places, *, disk: Disk = DISK) -> Receipt | None:
     data = disk.read_all(places.journal, MAX_JOURNAL_BYTES)
     header = read(data).header if data is not None else None
     part = header.part if header is not None and places.is_part(header.part) else None
-    if part is None or not _is_unfinished(places, part, disk):
+    is_late = header is not None and not header.options.get(REPAIR) and standing(places, disk=disk).kind == "ours"
+    if part is None or is_late or not _is_unfinished(places, part, disk):
         disk.unlink(places.journal)
         part = None
     remove_scraps(places, keep=part, disk=disk)

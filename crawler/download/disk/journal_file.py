@@ -30,6 +30,10 @@ MAX_JOURNAL_BYTES = 256 << 20
 """Some five million pieces; what is longer is no journal of ours."""
 
 
+REPAIR = "repair"
+"""The option of a journal whose file is to replace one that has the target's name."""
+
+
 class TargetLock:
     """Holds a target from construction to `release`. Raises DownloadError(`locked`) when another does.
 

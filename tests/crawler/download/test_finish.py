@@ -13,7 +13,7 @@ from crawler.download.disk import disk as disk_module
 from crawler.download.disk.disk import DISK
 from crawler.download.disk.errors import DownloadError
 from crawler.download.disk.finish import Ready, finish, is_no_worse, recover, stamp_of, standing
-from crawler.download.disk.journal_file import JournalFile
+from crawler.download.disk.journal_file import REPAIR, JournalFile
 from crawler.download.disk.layout import ROOM, Places, new_token, places_of, prepare_target
 from crawler.download.disk.receipt import Receipt, encode, load
 from tests.support.downloads import IDENTITY, URL, body, downloaded, fetch, opened, receipt_of, sha256
@@ -22,9 +22,12 @@ DATA = body(3000)
 OTHER = body(3000, "b")
 
 
-def ready(places: Places, data: bytes = DATA, **values: object) -> tuple[Ready, JournalFile]:
+def ready(
+    places: Places, data: bytes = DATA, *, is_repair: bool = False, **values: object
+) -> tuple[Ready, JournalFile]:
     """Bring a file to where only the last steps are left."""
-    journal = JournalFile.create(places, url=URL, size=len(data), identity=IDENTITY)
+    options = {REPAIR: True} if is_repair else {}
+    journal = JournalFile.create(places, url=URL, size=len(data), identity=IDENTITY, options=options)
     DISK.write_all(journal.fd, data, 0)
     return Ready(places, journal.part, journal.fd, receipt_of(places, data, **values)), journal
 
@@ -286,7 +289,7 @@ def test_recover_does_not_give_a_strangers_file_our_receipt(tmp_path: Path) -> N
 
 def test_recover_keeps_the_old_receipt_when_a_replacement_was_killed_before_its_name(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
-    _, journal = ready(places, OTHER)
+    _, journal = ready(places, OTHER, is_repair=True)
     places.pending(new_token()).write_bytes(encode(receipt_of(places, OTHER)))
     journal.close()
     assert recover(places) is None
@@ -325,3 +328,15 @@ def test_what_cannot_be_tidied_up_does_not_make_the_file_absent(
     assert "could not be tidied up" in caplog.text
     assert fetch(tmp_path, DATA).size == len(DATA)
     assert all_files(tmp_path) == {"data/set.bin", f"{ROOM}/receipts/data%2Fset.bin.json"}
+
+
+@pytest.mark.parametrize("options", [{}, {REPAIR: True}], ids=["of a download", "of a repair"])
+def test_d99_who_came_too_late_leaves_nothing(options: dict[str, bool], tmp_path: Path) -> None:
+    """Where locks do not lock: its name was given to another one. A repair is about a file that has the name."""
+    places = opened(tmp_path)
+    fetch(tmp_path, body(3000))
+    JournalFile.create(places, url=URL, size=3000, identity=IDENTITY, options=options).close()
+    assert recover(places) is None
+    left = sorted(path.suffix for path in places.parts.iterdir())
+    assert left == ([".journal", ".part"] if options else [])
+    assert places.target.read_bytes() == body(3000)
