@@ -22,11 +22,9 @@ DATA = body(3000)
 OTHER = body(3000, "b")
 
 
-def ready(
-    places: Places, data: bytes = DATA, *, is_repair: bool = False, **values: object
-) -> tuple[Ready, JournalFile]:
-    """Bring a file to where only the last steps are left."""
-    options = {REPAIR: True} if is_repair else {}
+def ready(places: Places, data: bytes = DATA, **values: object) -> tuple[Ready, JournalFile]:
+    """Bring a file to where only the last steps are left; to a repair, if there is one already."""
+    options = {REPAIR: True} if places.target.exists() else {}
     journal = JournalFile.create(places, url=URL, size=len(data), identity=IDENTITY, options=options)
     DISK.write_all(journal.fd, data, 0)
     return Ready(places, journal.part, journal.fd, receipt_of(places, data, **values)), journal
@@ -289,7 +287,7 @@ def test_recover_does_not_give_a_strangers_file_our_receipt(tmp_path: Path) -> N
 
 def test_recover_keeps_the_old_receipt_when_a_replacement_was_killed_before_its_name(tmp_path: Path) -> None:
     places = downloaded(tmp_path, DATA)
-    _, journal = ready(places, OTHER, is_repair=True)
+    _, journal = ready(places, OTHER)
     places.pending(new_token()).write_bytes(encode(receipt_of(places, OTHER)))
     journal.close()
     assert recover(places) is None
